@@ -1,0 +1,1 @@
+"""The click program: arguments in, one call, one rendering out."""

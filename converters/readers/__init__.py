@@ -1,0 +1,1 @@
+"""Format records -> canonical graph, one reader a framework."""

@@ -1,0 +1,1 @@
+"""Canonical graph -> files of one framework."""

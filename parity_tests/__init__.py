@@ -1,0 +1,1 @@
+"""Runs models side by side and says where they part."""

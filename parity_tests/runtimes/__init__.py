@@ -1,0 +1,1 @@
+"""The real frameworks behind one contract: run a model file, capture named values."""
