@@ -12,7 +12,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 
 def folder_or_skip(variable: str, default: str, what: str) -> Path:
-    """The folder that an environment variable names, or its place beside the project; a skip that says so when missing."""
+    """The folder that a variable names, or its place beside the project; a skip that says so when it is missing."""
     path = Path(os.environ.get(variable, PROJECT.parent / "shared" / default))
     if not path.is_dir():
         pytest.skip(f"{what} did not run: no folder {path}; set {variable} to where it lies")
@@ -33,7 +33,8 @@ def upstream_kit() -> Path:
 
 def module_or_skip(name: str, command: str) -> ModuleType:
     """A framework, or a skip that names its pip command."""
-    return pytest.importorskip(name, reason=f"{name} is not installed: {command}")  # type: ignore[no-any-return]
+    module: ModuleType = pytest.importorskip(name, reason=f"{name} is not installed: {command}")
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ class MappedFile:
         """
         if offset < 0 or nbytes < 0 or offset + nbytes > self.size:
             raise FormatError(
-                self.path, offset, f"{what} needs {nbytes} bytes, but the file ends at byte {self.size}: it is truncated"
+                self.path, offset, f"{what} needs {nbytes} bytes, but the file ends at byte {self.size}: truncated"
             )
         return self.view[offset : offset + nbytes]
 
@@ -107,7 +107,9 @@ class MappedTensor:
         return np.frombuffer(window, dtype=self.dtype).reshape(self.shape)
 
 
-Array = MappedTensor | np.ndarray  # what a record holds: a window on a file, or an array made in memory
+Array = (
+    MappedTensor | np.ndarray[tuple[int, ...], np.dtype[np.generic]]
+)  # what a record holds: a window on a file, or an array made in memory
 
 
 def as_numpy(array: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
