@@ -27,7 +27,7 @@ def import_mxnet(purpose: str = "run an MXNet model") -> ModuleType:
     """
     os.environ.setdefault("MXNET_SUBGRAPH_BACKEND", "NONE")  # else a group of internal outputs cannot be bound
     if "bool" not in np.__dict__:
-        np.bool = bool  # type: ignore[misc,assignment]
+        np.bool = bool  # type: ignore[attr-defined]
     try:
         import mxnet
     except (ImportError, AttributeError, OSError) as error:
