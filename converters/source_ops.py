@@ -16,60 +16,20 @@ from facecvt.converters.graph import NumpyArray, constant
 from facecvt.converters.onnx_ir_lazy import ir
 
 MXNET_HINTS = frozenset(
-    [
-        "cudnn_off",
-        "mkldnn_off",
-        "onednn_off",
-        "cudnn_tune",
-        "workspace",
-        "cudnn_algo_verbose",
-        "cudnn_algo_fwd",
-        "cudnn_algo_bwd_data",
-        "cudnn_algo_bwd_filter",
-        "cudnn_algo_fwd_prec",
-        "cudnn_algo_bwd_prec",
-        "momentum",
-        "lr_mult",
-        "wd_mult",
-        "ctx_group",
-        "force_mirroring",
-        "num_args",
-    ]
+    """
+    cudnn_off mkldnn_off onednn_off cudnn_tune workspace cudnn_algo_verbose cudnn_algo_fwd
+    cudnn_algo_bwd_data cudnn_algo_bwd_filter cudnn_algo_fwd_prec cudnn_algo_bwd_prec momentum lr_mult
+    wd_mult ctx_group force_mirroring num_args
+    """.split()  # noqa: SIM905 - a word list reads better than 20 quoted lines
 )
 PADDLE_HINTS = frozenset(
-    [
-        "op_role",
-        "op_role_var",
-        "op_namescope",
-        "op_device",
-        "op_callstack",
-        "with_quant_attr",
-        "use_cudnn",
-        "use_mkldnn",
-        "use_onednn",
-        "use_quantizer",
-        "mkldnn_data_type",
-        "workspace_size_MB",
-        "exhaustive_search",
-        "use_addto",
-        "is_test",
-        "stop_gradient",
-        "persistable",
-        "x_data_format",
-        "y_data_format",
-        "force_fp32_output",
-        "momentum",
-        "trainable_statistics",
-        "op_legacy_attrs",
-        "struct_name",
-        "sub_block",
-        "Scale_in_eltwise",
-        "fuse_alpha",
-        "fuse_beta",
-        "fuse_brelu_threshold",
-        "name",
-        "scale_in_eltwise",
-    ]
+    """
+    op_role op_role_var op_namescope op_device op_callstack with_quant_attr use_cudnn use_mkldnn
+    use_onednn use_quantizer mkldnn_data_type workspace_size_MB exhaustive_search use_addto is_test
+    stop_gradient persistable x_data_format y_data_format force_fp32_output momentum
+    trainable_statistics op_legacy_attrs struct_name sub_block Scale_in_eltwise fuse_alpha fuse_beta
+    fuse_brelu_threshold name
+    """.split()  # noqa: SIM905 - a word list reads better than 20 quoted lines
 )
 PADDLE_NEUTRAL: dict[str, tuple[Any, ...]] = {
     "fuse_relu": (False,),

@@ -1,10 +1,10 @@
 """Which rule serves which operator of which framework.
 
-    from_mxnet(*operators)     rule(op: MxnetOp, b: Builder)  -> value(s) that stand for the node's outputs
-    from_paddle(*operators)    rule(op: PaddleOp, b: Builder) -> value(s), legacy and PIR spelling of an operator in one rule
-    from_onnx(*operators)      rule(op: OnnxOp, b: Builder)   -> value(s), for operators whose form changed before opset 21
-    to_torch(*operators)       rule(node: ir.Node, t: TorchCode) -> None
-    lower(operator, below=N)   rule(node: ir.Node, opset: int) -> None, rewrites a canonical node for an older opset
+    from_mxnet(*operators)    rule(op: MxnetOp, b: Builder)   -> the value(s) that stand for the node's outputs
+    from_paddle(*operators)   rule(op: PaddleOp, b: Builder)  -> the same; one rule for legacy and PIR spelling
+    from_onnx(*operators)     rule(op: OnnxOp, b: Builder)    -> the same; any opset from 7 to the canonical one
+    to_torch(*operators)      rule(node: ir.Node, t: TorchCode) -> None
+    lower(operator, below=N)  rule(node: ir.Node, opset: int) -> None; rewrites a canonical node for an older opset
 
 A rule is registered by decorating it. A second registration of the same operator raises and names both. Rules are
 found by importing the modules of this package once (:func:`load_rules`); one operator family lives in one module.
