@@ -1,12 +1,12 @@
 """Finds the files of a model from any spelling that its users have.
 
-MXNet:   ``prefix`` | ``prefix-symbol.json`` | ``prefix-0000.params`` | a folder; the epoch from the file or ``--epoch``.
+MXNet:   ``prefix`` | ``prefix-symbol.json`` | ``prefix-0000.params`` | a folder.
 Paddle:  ``x.pdmodel`` | ``x.pdiparams`` | ``x`` | ``inference.json`` | ``__model__`` | a folder.
 ONNX:    a file | a folder with one ``.onnx``.
 PyTorch: a file | a folder with one weights file.
 
-Each of them may also be an archive (``.tar``, ``.tgz``, ``.tar.gz``, ``.zip``) as downloaded; :func:`located` unpacks it into a
-temporary folder that lives as long as the ``with`` block. Nothing is ever written beside the input.
+Each of them may also be an archive (``.tar``, ``.tgz``, ``.tar.gz``, ``.zip``) as downloaded; :func:`located` unpacks
+it into a temporary folder that lives as long as the ``with`` block. Nothing is ever written beside the input.
 A path that names more than one model is refused, with the list of what lies there.
 """
 

@@ -5,9 +5,9 @@ A combined file is a run of records without header and without names::
     u32 0 | u64 lod_level, per level u64 nbytes + that many bytes | u32 0
     i32 desc_size | TensorDesc { dtype = 1, dims = 2* } | raw data, C order
 
-All integers are little-endian. The order is that of the *sorted* names of the program's persistable variables: any
-other order can look plausible (BatchNorm vectors are all of one shape), so that names, each record's shape and dtype, and the exact
-end of the file are checked against the program. A file of a single variable is one such record.
+All integers are little-endian. The order is that of the *sorted* names of the program's persistable variables. Any
+other order can look plausible (BatchNorm vectors are all of one shape), so each record's shape and dtype and the
+exact end of the file are checked against the program. A file of a single variable is one such record.
 
 Source: ``SerializeToStream`` of Paddle's LoDTensor, and files written by Paddle 1.x, 2.x and 3.3.1.
 """
