@@ -1,0 +1,84 @@
+# One target a job. `demo` and `test` do all their set-up themselves, once: the stamps below say when it was done.
+#
+#   make demo       two conversions of the built-in reference models, verified, into ./demo
+#   make test       lint, types and every test that is not marked slow; this is what CI runs
+#   make test-all   the same with the slow tests
+#   make bench      facecvt beside its peers; fills the speed table of README.md
+#   make docs       docs/ops.md and docs/cli.md from the code
+#   make real-models-table   converts every model of ../shared/models and fills the table of README.md
+#   make dist       the wheel, into ./dist
+#   make clean      remove what the other targets made, but for .venv
+
+VENV := .venv
+BIN := $(VENV)/bin
+SET_UP := $(VENV)/.set-up
+SET_UP_DEV := $(VENV)/.set-up-dev
+WORKERS ?= 2
+
+.PHONY: demo test test-all lint types format bench docs real-models-table dist clean help
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# The first of python3.11 and python3 that runs; requirements.txt is pinned for 3.11. Override with `make PYTHON=...`.
+$(SET_UP): requirements.txt pyproject.toml
+	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	  for candidate in $(PYTHON) python3.11 python3; do \
+	    if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then \
+	      echo "making $(VENV) with $$candidate"; "$$candidate" -m venv --clear $(VENV) || exit 1; break; \
+	    fi; \
+	  done; \
+	fi
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "error: no Python 3.10 or newer with venv was found; install Python 3.11, or name one: make PYTHON=/path/to/python" >&2; exit 4; }
+	@echo "installing requirements.txt and facecvt into $(VENV), once"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt --editable .
+	@touch $@
+
+$(SET_UP_DEV): $(SET_UP)
+	@echo "installing the tools of the developers into $(VENV), once"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt --editable '.[dev]'
+	@mkdir -p .typing && ln -sfn .. .typing/facecvt
+	@touch $@
+
+demo: $(SET_UP)
+	@mkdir -p demo
+	$(BIN)/facecvt mxnet2torch r50 --output demo/r50_torch --force
+	$(BIN)/facecvt paddle2onnx mobileface_v1.0_infer --output demo/mobileface_v1.0_infer.onnx --force
+	@echo "written: $(CURDIR)/demo/r50_torch/ (model.py, weights.pth) and $(CURDIR)/demo/mobileface_v1.0_infer.onnx"
+
+lint: $(SET_UP_DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(SET_UP_DEV)
+	MYPYPATH=.typing $(BIN)/mypy -p facecvt
+
+format: $(SET_UP_DEV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint types
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS)
+
+test-all: lint types
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+bench: $(SET_UP_DEV)
+	$(BIN)/python benchmarks/run.py
+
+docs: $(SET_UP_DEV)
+	$(BIN)/python docs/generate.py
+
+real-models-table: $(SET_UP_DEV)
+	$(BIN)/python benchmarks/real_models.py
+
+# build/ is removed first: setuptools would ship files that lie there from an older tree.
+dist: $(SET_UP_DEV)
+	rm -rf build
+	$(BIN)/python -m build --wheel --outdir dist .
+	rm -rf build
+
+clean:
+	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
