@@ -5,6 +5,7 @@
       .contracts         one InputContract an input (layout, colour, mean and scale, inside the graph or not)
       .aliases           source value name -> canonical value name, for operators that vanish (Dropout, Identity, ...)
       .origins           canonical value name -> (source operator, source node name) that computes it
+      .absorbed          source value that no longer exists -> the value that now includes the step after it
       .warnings          what the user should know: labels removed, weights left over, input size deduced
     Builder              grows a Graph one source node at a time; what a ``from_*`` rule writes with
 
@@ -29,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from facecvt.converters.contract import InputContract
-from facecvt.converters.formats.mapped import Array, MappedTensor, as_numpy
+from facecvt.converters.formats.mapped import Array, MappedTensor
 from facecvt.converters.onnx_ir_lazy import ir
 
 CANONICAL_OPSET = 21
@@ -60,6 +61,7 @@ class Graph:
     contracts: list[InputContract] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
     origins: dict[str, tuple[str, str]] = field(default_factory=dict)
+    absorbed: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -135,6 +137,46 @@ def make_attributes(values: Mapping[str, Any]) -> list[ir.Attr]:
     return attributes
 
 
+def reshape_weight(graph: Graph, value: ir.Value, shape: Sequence[int], reader: ir.Node | None = None) -> ir.Value:
+    """A weight in another shape of the same bytes; the file stays the source.
+
+    Args:
+        graph: the graph that holds it.
+        value: an initializer.
+        shape: the new shape, of as many elements.
+        reader: the one node that may read it already (because the caller replaces that node).
+
+    Returns:
+        The value itself under its own name where nothing else reads it, else a second initializer.
+    """
+    tensor = value.const_value
+    if tensor is None:
+        raise ValueError(f"{name_of(value)!r} is not a weight")
+    if tuple(tensor.shape.numpy()) == tuple(shape):
+        return value
+    name = name_of(value)
+    if isinstance(tensor, FileTensor):
+        old = tensor.mapped
+        replaced: ir.Tensor[Any] = FileTensor(MappedTensor(old.file, old.offset, old.dtype, tuple(shape)), name)
+    else:
+        replaced = ir.Tensor(tensor.numpy().reshape(tuple(shape)), name=name)
+    if all(use.node is reader for use in value.uses()):
+        value.const_value = replaced
+        value.shape = ir.Shape(shape)
+        return value
+    other_name = f"{name}/{'x'.join(map(str, shape))}"
+    if other_name in graph.body.initializers:
+        return graph.body.initializers[other_name]
+    other = ir.Value(
+        name=other_name,
+        shape=ir.Shape(shape),
+        type=ir.TensorType(replaced.dtype),
+        const_value=replaced,
+    )
+    graph.body.register_initializer(other)
+    return other
+
+
 class Builder:
     """Grows a canonical graph one source node at a time.
 
@@ -204,23 +246,12 @@ class Builder:
 
         The value keeps its name where it has no other use yet, so that the weight is still found under its own name.
         """
-        tensor = value.const_value
-        if tensor is None:
+        if value.const_value is None:
             computed: ir.Value = self.emit("Reshape", [value, self.const(list(shape))])
             return computed
-        if tuple(tensor.shape.numpy()) == tuple(shape):
-            return value
-        name = name_of(value)
-        if isinstance(tensor, FileTensor):
-            old = tensor.mapped
-            replaced: ir.Tensor[Any] = FileTensor(MappedTensor(old.file, old.offset, old.dtype, tuple(shape)), name)
-        else:
-            replaced = ir.Tensor(as_numpy(tensor.numpy()).reshape(tuple(shape)), name=name)
-        if not value.uses():
-            value.const_value = replaced
-            value.shape = ir.Shape(shape)
-            return value
-        return self._initializer(self.unique(f"{name}/{'x'.join(map(str, shape))}"), replaced)
+        reshaped = reshape_weight(self.graph, value, shape)
+        self._names.add(name_of(reshaped))
+        return reshaped
 
     def emit(self, op_type: str, inputs: Iterable[ir.Value | None], outputs: int = 1, **attributes: Any) -> Any:
         """Append one canonical node.

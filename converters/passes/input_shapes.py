@@ -1,0 +1,133 @@
+"""Input shapes of a graph whose source holds none, and the input contracts that follow from shapes.
+
+An MXNet symbol does not say how large its input is. Channels follow from the first convolution. Height and width
+follow from a fully-connected layer behind a flatten: the sizes that face models use are tried, and the first that fits
+every weight is taken and said so. Without such a layer they stay dynamic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from facecvt.converters.contract import InputContract
+from facecvt.converters.errors import UsageError
+from facecvt.converters.graph import Graph, attribute, constant, name_of
+from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.converters.passes.infer_shapes import ShapeMismatchError, infer_shapes
+
+# (height, width): aligned faces first, then the MTCNN stages, then what backbones and detectors are trained on.
+FACE_SIZES = (
+    (112, 112), (24, 24), (48, 48), (12, 12), (112, 96), (128, 128), (96, 96), (224, 224), (160, 160), (64, 64),
+    (32, 32), (28, 28), (56, 56), (80, 80), (192, 192), (256, 256), (299, 299), (320, 320), (640, 640),
+)  # fmt: skip
+
+
+def settle_input_shapes(graph: Graph, given: Mapping[str, Sequence[int | str]], source: str) -> None:
+    """Give every input a shape and a contract.
+
+    Args:
+        graph: a graph whose inputs bear no shape.
+        given: shapes that the caller knows, batch included, by input name.
+        source: the file, for messages.
+
+    Raises:
+        UsageError: a given name is no input, or a given shape does not fit the weights.
+    """
+    names = [name_of(value) for value in graph.inputs]
+    for name in given:
+        if name not in names:
+            raise UsageError(f"{source}: has no input {name!r}; its inputs are {', '.join(names)}")
+    for value in graph.inputs:
+        if name_of(value) in given:
+            value.shape = ir.Shape(list(given[name_of(value)]))
+    if given:
+        try:
+            infer_shapes(graph)
+        except ShapeMismatchError as error:
+            raise UsageError(f"{source}: the given input shape does not fit the model: {error}") from error
+    open_inputs = [value for value in graph.inputs if value.shape is None]
+    for value in open_inputs:
+        channels = channels_behind(value)
+        if channels is None:
+            value.shape = ir.Shape(["batch"] + [f"{name_of(value)}_dim{axis}" for axis in (1, 2, 3)])
+            continue
+        settle_size(graph, value, channels, source)
+    describe_inputs(graph)
+
+
+def settle_size(graph: Graph, value: ir.Value, channels: int, source: str) -> None:
+    """Height and width of one image input: fixed where a fully-connected weight asks for it, else dynamic."""
+    value.shape = ir.Shape(["batch", channels, "height", "width"])
+    if not has_sized_layer(graph):
+        return
+    failures: list[str] = []
+    for height, width in FACE_SIZES:
+        value.shape = ir.Shape(["batch", channels, height, width])
+        try:
+            infer_shapes(graph)
+        except ShapeMismatchError as error:
+            failures.append(str(error))
+            clear_shapes(graph)
+            continue
+        graph.warnings.append(
+            f"input {name_of(value)!r}: {channels}x{height}x{width} was deduced from the fully-connected weights; "
+            f"`--input {name_of(value)}=batch,{channels},H,W` says otherwise"
+        )
+        return
+    raise UsageError(
+        f"{source}: the size of input {name_of(value)!r} could not be deduced ({failures[0]}). "
+        f"Give it: --input {name_of(value)}=batch,{channels},H,W"
+    )
+
+
+def has_sized_layer(graph: Graph) -> bool:
+    """Whether some Gemm or MatMul reads features whose number depends on height and width."""
+    clear_shapes(graph)
+    infer_shapes(graph)
+    for node in graph.body:
+        if node.op_type in ("Gemm", "MatMul") and constant(node.inputs[1]) is not None:
+            features = node.inputs[0].shape[-1] if node.inputs[0] is not None and node.inputs[0].shape else None
+            if not isinstance(features, int):
+                clear_shapes(graph)
+                return True
+    return False
+
+
+def clear_shapes(graph: Graph) -> None:
+    """Forget the shapes of computed values."""
+    for node in graph.body:
+        for value in node.outputs:
+            value.shape = None
+
+
+def channels_behind(value: ir.Value) -> int | None:
+    """Channels of an image input, from the first Conv or BatchNormalization it reaches; None where it reaches none."""
+    waiting, seen = [value], set()
+    while waiting:
+        current = waiting.pop(0)
+        for use in current.uses():
+            node = use.node
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            weight = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+            if node.op_type == "Conv" and weight is not None and use.idx == 0:
+                return int(weight.shape[1]) * int(attribute(node, "group", 1))
+            if node.op_type == "BatchNormalization" and weight is not None:
+                return int(weight.shape[0])
+            waiting.extend(node.outputs)
+    return None
+
+
+def describe_inputs(graph: Graph) -> None:
+    """Write one contract an input from its shape; normalisation inside the graph is found by a later pass."""
+    graph.contracts = []
+    for value in graph.inputs:
+        shape = [] if value.shape is None else list(value.shape)
+        dims = tuple(
+            dim if isinstance(dim, int) else str(dim.value or f"{name_of(value)}_dim{axis}")
+            for axis, dim in enumerate(shape)
+        )
+        image = len(dims) == 4 and dims[1] in (1, 3, 4)
+        dtype = value.dtype.numpy().name if value.dtype is not None else "float32"
+        graph.contracts.append(InputContract(name_of(value), dims, dtype, layout="NCHW" if image else None))

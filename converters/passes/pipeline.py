@@ -1,0 +1,23 @@
+"""The passes that every read graph goes through, in order, with why this order."""
+
+from __future__ import annotations
+
+from facecvt.converters.graph import Graph
+from facecvt.converters.passes.drop_unused import drop_unused
+from facecvt.converters.passes.find_preprocessing import find_preprocessing
+from facecvt.converters.passes.fuse_bias import fuse_bias
+from facecvt.converters.passes.infer_shapes import infer_shapes
+
+PASSES = (
+    infer_shapes,  # first: the passes after it ask for ranks
+    fuse_bias,  # a bias that its source adds in a separate operator moves into Conv or Gemm
+    drop_unused,  # after fusing, so that what it left behind goes too
+    find_preprocessing,  # last: it only looks, and looks at the graph as it will be written
+)
+
+
+def run_passes(graph: Graph) -> Graph:
+    """Run every pass in order; the graph is changed in place and returned."""
+    for transform in PASSES:
+        transform(graph)
+    return graph

@@ -1,0 +1,96 @@
+"""An ONNX file of any opset from 7 -> canonical graph.
+
+Value names are the file's own. Initializers that are also listed as inputs are weights, as every runtime treats them.
+Rules lift each operator to the canonical opset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from facecvt.converters.errors import ConversionError, FormatError, UnsupportedOperatorsError
+from facecvt.converters.graph import Builder, Graph, constant, name_of
+from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.converters.ops.registry import rule_for
+from facecvt.converters.passes.input_shapes import describe_inputs
+from facecvt.converters.passes.pipeline import run_passes
+from facecvt.converters.source_ops import OnnxOp
+
+OLDEST_OPSET = 7
+
+
+def read_onnx(path: str | Path, input_shapes: Mapping[str, Sequence[int | str]] | None = None) -> Graph:
+    """Build the canonical graph of an ONNX model.
+
+    Args:
+        path: the ``.onnx`` file.
+        input_shapes: shapes that replace those the file declares for its inputs.
+
+    Raises:
+        FormatError: the file is not an ONNX model.
+        UnsupportedOperatorsError: some operators have no rule; all are listed.
+    """
+    path = Path(path)
+    try:
+        model = ir.load(path)
+    except OSError as error:
+        raise FormatError(path, None, f"cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # protobuf and onnx_ir raise many kinds; every one of them means: not this format
+        raise FormatError(path, None, f"is not a readable ONNX model: {error}") from error
+    body = model.graph
+    opset = body.opset_imports.get("", body.opset_imports.get("ai.onnx", 0))
+    if opset < OLDEST_OPSET:
+        raise ConversionError(f"{path}: opset {opset} is older than {OLDEST_OPSET}, the oldest that facecvt reads")
+    unsupported: dict[str, list[str]] = {}
+    for node in body:
+        operator = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}::{node.op_type}"
+        if rule_for("from_onnx", operator) is None:
+            unsupported.setdefault(operator, []).append(node.name or str(node.outputs[0].name))
+    if unsupported:
+        raise UnsupportedOperatorsError(path, unsupported)
+
+    builder = Builder("onnx", path.stem)
+    values: dict[str, ir.Value] = {}
+    for value in body.inputs:
+        if value.name in body.initializers:
+            continue
+        given = (input_shapes or {}).get(name_of(value))
+        shape: Sequence[int | str | None] | None = None
+        if given is not None:
+            shape = list(given)
+        elif value.shape is not None:
+            shape = [dim if isinstance(dim, int) else dim.value for dim in value.shape]
+            shape = [dim if not (isinstance(dim, int) and dim <= 0) else None for dim in shape]
+        values[name_of(value)] = builder.input(name_of(value), shape, value.dtype or ir.DataType.FLOAT)
+    for name, value in body.initializers.items():
+        array = constant(value)
+        if array is None:
+            raise FormatError(path, None, f"initializer {name!r} holds no data")
+        values[name] = builder.weight(name, array)
+    for node in body:
+        inputs = [None if value is None or not value.name else values[value.name] for value in node.inputs]
+        name = node.name or str(node.outputs[0].name)
+        attributes: dict[str, Any] = {key: _plain(attr) for key, attr in node.attributes.items()}
+        op = OnnxOp(node.op_type, name, attributes, inputs, opset=opset, output_count=len(node.outputs))
+        builder.begin(node.op_type, name)
+        rule = rule_for("from_onnx", node.op_type)
+        if rule is None:
+            raise UnsupportedOperatorsError(path, {node.op_type: [name]})
+        result = rule(op, builder)
+        op.check_all_read()
+        outputs = list(result) if isinstance(result, (list, tuple)) else [result]
+        for target, value in zip(node.outputs, outputs, strict=False):
+            if target.name:
+                builder.rename(value, target.name)
+                values[target.name] = value
+    for value in body.outputs:
+        builder.output(values[name_of(value)], name_of(value))
+    describe_inputs(builder.graph)
+    return run_passes(builder.graph)
+
+
+def _plain(attr: ir.Attr) -> Any:
+    """An attribute as Python values; a tensor stays an onnx_ir tensor."""
+    return list(attr.value) if isinstance(attr.value, tuple) else attr.value
