@@ -8,6 +8,9 @@ Source: deepinsight/insightface, recognition/arcface_mxnet/symbol/fresnet.py; pa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from facecvt.converters.compat_mxnet import import_mxnet
 
 mx = import_mxnet("build a reference network in MXNet")
@@ -33,7 +36,13 @@ def residual_unit(data, filters, stride, match, name, bn):
     return body + mx.sym.BatchNorm(shortcut, name=f"{name}_sc", **bn)
 
 
-def iresnet(units=(3, 4, 14, 3), emb_size=512, dropout=0.4, eps=2e-5, normalize=False):
+def iresnet(
+    units: Sequence[int] = (3, 4, 14, 3),
+    emb_size: int = 512,
+    dropout: float = 0.4,
+    eps: float = 2e-5,
+    normalize: bool = False,
+) -> Any:
     """The symbol of one network: input ``data`` (N, 3, 112, 112), output ``fc1_output`` (N, emb_size), float32.
 
     Args:

@@ -7,6 +7,8 @@ Source: PaddlePaddle/PLSC, ``iresnet18`` .. ``iresnet200``; paper https://arxiv.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import paddle
 import paddle.nn as nn
 import paddle.nn.functional as F  # noqa: N812
@@ -48,7 +50,14 @@ class IResNet(nn.Layer):
         normalize: True gives embeddings of length 1.
     """
 
-    def __init__(self, units=(3, 4, 14, 3), embedding_size=512, dropout=0.0, epsilon=1e-5, normalize=False):
+    def __init__(
+        self,
+        units: Sequence[int] = (3, 4, 14, 3),
+        embedding_size: int = 512,
+        dropout: float = 0.0,
+        epsilon: float = 1e-5,
+        normalize: bool = False,
+    ) -> None:
         super().__init__()
         self.normalize = normalize
         self.conv1 = nn.Conv2D(3, 64, kernel_size=3, padding=1, bias_attr=False)

@@ -10,6 +10,9 @@ Paper: https://arxiv.org/abs/1804.07573
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from facecvt.converters.compat_mxnet import import_mxnet
 
 mx = import_mxnet("build a reference network in MXNet")
@@ -40,7 +43,7 @@ def conv_block(data, filters, kernel, name, eps, linear=False, **shape):
 
 
 def bottleneck(data, channels, filters, stride, expansion, name, eps):
-    """``<name>_conv0`` .. ``<name>_conv7`` in the order of the Sequential; the sum, where there is one, is ``<name>``."""
+    """``<name>_conv0`` .. ``<name>_conv7`` in the order of the Sequential; its sum, if any, is ``<name>``."""
     hidden = channels * expansion
     body = conv_bn(data, hidden, 1, f"{name}_conv0", f"{name}_conv1", eps)
     body = mx.sym.LeakyReLU(body, act_type="prelu", name=f"{name}_conv2")
@@ -52,7 +55,12 @@ def bottleneck(data, channels, filters, stride, expansion, name, eps):
     return body
 
 
-def mobilefacenet(emb_size=128, setting=SETTING, eps=1e-5, normalize=False):
+def mobilefacenet(
+    emb_size: int = 128,
+    setting: Sequence[tuple[int, int, int, int]] = SETTING,
+    eps: float = 1e-5,
+    normalize: bool = False,
+) -> Any:
     """The symbol: input ``data`` (N, 3, 112, 112) of about [-1, 1], output (N, emb_size), float32.
 
     Args:

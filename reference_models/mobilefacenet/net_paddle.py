@@ -6,6 +6,8 @@ Source: deepinsight/insightface, recognition/arcface_paddle; paper https://arxiv
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import paddle.nn as nn
 import paddle.nn.functional as F  # noqa: N812
 
@@ -64,7 +66,13 @@ class MobileFaceNet(nn.Layer):
         normalize: True gives embeddings of length 1.
     """
 
-    def __init__(self, embedding_size=128, setting=SETTING, epsilon=1e-5, normalize=False):
+    def __init__(
+        self,
+        embedding_size: int = 128,
+        setting: Sequence[tuple[int, int, int, int]] = SETTING,
+        epsilon: float = 1e-5,
+        normalize: bool = False,
+    ) -> None:
         super().__init__()
         self.normalize = normalize
         self.conv1 = ConvBlock(3, 64, 3, s=2, p=1, epsilon=epsilon)

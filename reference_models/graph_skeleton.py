@@ -1,0 +1,264 @@
+"""The skeleton of a canonical graph: the one place where recognition reads the graph.
+
+Left out, because it does not say what a network is: Identity and Dropout; arithmetic with constants on the network's
+input (the preprocessing that some graphs contain). Brought to one form: a bias that is added behind a Conv, Gemm or
+MatMul; MatMul and Gemm with their weight either way round; Reshape and Squeeze that flatten; slopes (C,1,1), (1,C,1,1)
+and (C,); the division by the Euclidean length, however it is spelled.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from facecvt.converters.graph import Graph, NumpyArray, attribute, constant, dims
+from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.reference_models.skeleton import NETWORK_INPUT, Piece, Skeleton, add_piece
+
+TRANSPARENT = ("Identity", "Dropout")
+ARITHMETIC = ("Add", "Sub", "Mul", "Div")
+BATCH_NORM_ROLES = ("scale", "shift", "mean", "variance")
+LARGEST_GUARD = 1e-6  # what keeps the division by the length from dividing by zero; more than this is another formula
+
+
+@dataclass(frozen=True)
+class WeightSource:
+    """Where a canonical parameter lies in a graph.
+
+    Attributes:
+        value: the initializer.
+        transposed: True where it is the transpose of the canonical array.
+        shape: the canonical shape, in which the (transposed) array is to be read.
+    """
+
+    value: ir.Value
+    transposed: bool
+    shape: tuple[int, ...]
+
+    def numpy(self) -> NumpyArray:
+        """The array in canonical layout; a view on the initializer where nothing is transposed."""
+        array = constant(self.value)
+        assert array is not None
+        return (np.ascontiguousarray(array.T) if self.transposed else array).reshape(self.shape)
+
+
+@dataclass
+class GraphSkeleton(Skeleton):
+    """A skeleton whose pieces point back to the graph.
+
+    Attributes:
+        preprocessing: the nodes in front of the network that were left out, in order.
+    """
+
+    preprocessing: list[ir.Node] = field(default_factory=list)
+
+
+def from_graph(graph: Graph) -> GraphSkeleton | None:
+    """The skeleton of a graph with one input and one output; None where it has more, or weights are computed."""
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        return None
+    walk = _Walk(graph.inputs[0])
+    for node in graph.body:
+        walk.visit(node)
+    output = walk.index_of.get(graph.outputs[0])
+    if output is None or output == NETWORK_INPUT:
+        return None
+    return GraphSkeleton(walk.pieces, output, walk.preprocessing)
+
+
+class _Walk:
+    """Grows the pieces of one graph, node by node in topological order."""
+
+    def __init__(self, network_input: ir.Value) -> None:
+        self.pieces: list[Piece] = []
+        self.preprocessing: list[ir.Node] = []
+        self.index_of: dict[ir.Value, int] = {network_input: NETWORK_INPUT}
+
+    def visit(self, node: ir.Node) -> None:
+        """Give the node's output the index of a piece, an old one where the node is left out."""
+        if not node.outputs:
+            return
+        computed = [value for value in node.inputs if value is not None and constant(value) is None]
+        known = [self.index_of[value] for value in computed if value in self.index_of]
+        index = self._left_out(node, computed, known)
+        if index is None:
+            piece = self._piece(node, computed) or Piece(node.op_type, tuple(known), source=node)
+            index = add_piece(self.pieces, piece)
+        self.index_of[node.outputs[0]] = index
+
+    def _left_out(self, node: ir.Node, computed: list[ir.Value], known: list[int]) -> int | None:
+        """The index that the node's output shares with an input, where the node is no piece of its own."""
+        if node.op_type in TRANSPARENT and known:
+            return known[0]
+        if node.op_type in ARITHMETIC and known == [NETWORK_INPUT] and len(computed) == 1 and len(node.inputs) == 2:
+            self.preprocessing.append(node)
+            return NETWORK_INPUT
+        if node.op_type == "Add" and len(known) == 1 and len(computed) == 1 and known[0] != NETWORK_INPUT:
+            return self._take_bias(node, computed[0], known[0])
+        return None
+
+    def _take_bias(self, node: ir.Node, computed: ir.Value, index: int) -> int | None:
+        """Count a constant that is added behind a layer as that layer's bias, where it is one number a channel."""
+        piece = self.pieces[index]
+        other = next((value for value in node.inputs if value is not None and value is not computed), None)
+        array = constant(other)
+        if piece.op not in ("Conv", "Gemm") or "bias" in piece.shapes or other is None or array is None:
+            return None
+        if len(list(computed.uses())) != 1:
+            return None  # the sum without the bias is used as well
+        channels = piece.shapes["weight"][0]
+        trailing = 2 if piece.op == "Conv" else 0
+        if array.size != channels or array.shape[array.ndim - trailing :] != (1,) * trailing:
+            return None
+        piece.shapes["bias"] = (channels,)
+        piece.weights["bias"] = WeightSource(other, False, (channels,))
+        return index
+
+    def _piece(self, node: ir.Node, computed: list[ir.Value]) -> Piece | None:
+        """The piece of a node that architectures are made of; None for any other."""
+        if not computed or computed[0] not in self.index_of:
+            return None
+        op, source = node.op_type, self.index_of[computed[0]]
+        if op == "Add" and len(computed) == 2 and computed[1] in self.index_of:
+            return Piece("Add", (source, self.index_of[computed[1]]), source=node)
+        if op == "Div" and len(computed) == 2:
+            vector = _vector_of_length(computed[1])
+            if vector is not None and self.index_of.get(vector) == source:
+                return Piece("LpNormalization", (source,), source=node)
+            return None
+        if len(computed) != 1 or node.inputs[0] is not computed[0]:
+            return None
+        if _flattens(node):
+            return Piece("Flatten", (source,), source=node)
+        if op == "LpNormalization" and attribute(node, "p", 2) == 2 and attribute(node, "axis", -1) in (1, -1):
+            return Piece("LpNormalization", (source,), source=node)
+        weights = _weights(node)
+        if weights is None:
+            return None
+        shapes = {role: weight.shape for role, weight in weights.items()}
+        name = "Gemm" if op == "MatMul" else op
+        return Piece(name, (source,), shapes, _conv_attributes(node) if op == "Conv" else {}, node, dict(weights))
+
+
+def _weights(node: ir.Node) -> dict[str, WeightSource] | None:
+    """Role -> weight of a node, in canonical shapes; None where the node is of no kind that has weights."""
+    arrays = [constant(value) for value in node.inputs[1:]]
+    given = [(value, array) for value, array in zip(node.inputs[1:], arrays, strict=True) if value is not None]
+    if any(array is None for _, array in given):
+        return None
+    if node.op_type == "BatchNormalization" and len(given) == 4 and not attribute(node, "training_mode", 0):
+        return {
+            role: WeightSource(value, False, array.shape)
+            for role, (value, array) in zip(BATCH_NORM_ROLES, given, strict=True)
+            if array is not None
+        }
+    if node.op_type == "PRelu" and len(given) == 1:
+        value, slope = given[0]
+        return None if slope is None else {"slope": WeightSource(value, False, (slope.size,))}
+    if node.op_type in ("Conv", "Gemm", "MatMul") and len(given) in (1, 2):
+        transposed = node.op_type == "MatMul" or (node.op_type == "Gemm" and not attribute(node, "transB", 0))
+        factors = (attribute(node, "alpha", 1.0), attribute(node, "beta", 1.0), attribute(node, "transA", 0))
+        value, weight = given[0]
+        if weight is None or factors != (1.0, 1.0, 0) or (node.op_type != "Conv" and weight.ndim != 2):
+            return None
+        found = {"weight": WeightSource(value, transposed, weight.shape[::-1] if transposed else weight.shape)}
+        if len(given) == 2:
+            bias, array = given[1]
+            if array is None or array.size != found["weight"].shape[0]:
+                return None
+            found["bias"] = WeightSource(bias, False, (array.size,))
+        return found
+    return None
+
+
+def _conv_attributes(node: ir.Node) -> dict[str, object]:
+    """Attributes of a convolution, defaults written out; dilations only where they are not 1."""
+    weight = constant(node.inputs[1])
+    spatial = weight.ndim - 2 if weight is not None else 2
+    shape = weight.shape[2:] if weight is not None else ()
+    attributes: dict[str, object] = {
+        "kernel_shape": tuple(attribute(node, "kernel_shape", shape)),
+        "strides": tuple(attribute(node, "strides", (1,) * spatial)),
+        "pads": tuple(attribute(node, "pads", (0,) * 2 * spatial)),
+        "group": attribute(node, "group", 1),
+    }
+    dilations = tuple(attribute(node, "dilations", (1,) * spatial))
+    if any(size != 1 for size in dilations):
+        attributes["dilations"] = dilations
+    if attribute(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        attributes["pads"] = attribute(node, "auto_pad")  # never that of an architecture
+    return attributes
+
+
+def _flattens(node: ir.Node) -> bool:
+    """True for a node that makes (N, C, H, W) into (N, C*H*W)."""
+    if node.op_type == "Flatten":
+        return bool(attribute(node, "axis", 1) == 1)
+    target = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    if target is None:
+        return False
+    wanted = [int(size) for size in target.reshape(-1)]
+    if node.op_type == "Squeeze":
+        return sorted(axis % 4 for axis in wanted) == [2, 3]
+    if node.op_type != "Reshape" or len(wanted) != 2:
+        return False
+    before = dims(node.inputs[0])
+    batch_kept = wanted[0] == 0 and not attribute(node, "allowzero", 0)
+    if batch_kept:
+        return True
+    if before is None or any(size is None for size in before[1:]):
+        return False
+    return wanted[1] == math.prod(size for size in before[1:] if size is not None) and wanted[0] in (-1, before[0])
+
+
+def _vector_of_length(value: ir.Value) -> ir.Value | None:
+    """The vector whose Euclidean length over axis 1, guarded against zero, this value is; None where it is none."""
+    rooted = False
+    for _ in range(8):
+        node = value.producer()
+        if node is None:
+            return None
+        computed = [entry for entry in node.inputs if entry is not None and constant(entry) is None]
+        numbers = [constant(entry) for entry in node.inputs[1:] if entry is not None]
+        if node.op_type == "ReduceL2":
+            return computed[0] if not rooted and _over_rows(numbers) else None
+        if node.op_type == "ReduceSumSquare":
+            return computed[0] if rooted and _over_rows(numbers) else None
+        if node.op_type == "ReduceSum":
+            return _squared(computed[0]) if rooted and _over_rows(numbers) else None
+        if node.op_type == "Sqrt" or (node.op_type == "Pow" and _is_number(numbers, 0.5)):
+            if rooted:
+                return None
+            rooted = True
+        elif node.op_type in ("Clip", "Max", "Add"):
+            if any(number is None or np.abs(number).min() > LARGEST_GUARD for number in numbers[:1]):
+                return None
+        elif node.op_type not in ("Expand", "Unsqueeze", "Reshape", *TRANSPARENT):
+            return None
+        value = computed[0]
+    return None
+
+
+def _over_rows(numbers: list[NumpyArray | None]) -> bool:
+    """True where the axes of a reduction, its second input, are axis 1 of a matrix."""
+    axes = numbers[0] if numbers else None
+    return axes is not None and axes.size == 1 and int(axes.reshape(-1)[0]) in (1, -1)
+
+
+def _is_number(numbers: list[NumpyArray | None], wanted: float) -> bool:
+    array = numbers[0] if numbers else None
+    return array is not None and array.size == 1 and float(array.reshape(-1)[0]) == wanted
+
+
+def _squared(value: ir.Value) -> ir.Value | None:
+    """The value that this one is the square of."""
+    node = value.producer()
+    if node is None:
+        return None
+    if node.op_type == "Pow" and _is_number([constant(entry) for entry in node.inputs[1:]], 2.0):
+        return node.inputs[0]
+    if node.op_type == "Mul" and node.inputs[0] is node.inputs[1]:
+        return node.inputs[0]
+    return None

@@ -1,0 +1,124 @@
+"""What an architecture consists of, in words of no framework: layers in forward order, with their weights' shapes.
+
+Each family lists its layers once (``<family>/spec.py``). The listing drives the seeded weights, the recognition of
+graphs and the tables; the hand-written nets know nothing of it, and the tests hold every net against it.
+
+    Parameter roles: weight, bias (Conv, Gemm); scale, shift, mean, variance (BatchNormalization); slope (PRelu)
+    Layouts:         Conv weight (out, in / group, height, width), Gemm weight (out, in), everything else (channels,)
+
+A parameter's canonical name is ``<layer>.<role>``, where the layer's name is its module path in the PyTorch upstream.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+INPUT = "input"
+ROLES = ("weight", "bias", "scale", "shift", "mean", "variance", "slope")
+STATISTICS = ("mean", "variance")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One weight of a layer.
+
+    Attributes:
+        name: canonical name, ``<layer>.<role>``.
+        role: one of ROLES.
+        shape: its canonical shape.
+        gain: factor on its seeded values, where the depth of the network asks for one; see seeded.py.
+    """
+
+    name: str
+    role: str
+    shape: tuple[int, ...]
+    gain: float = 1.0
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One step of the forward pass.
+
+    Attributes:
+        name: canonical name: the module path in the PyTorch upstream; a sum bears the path of the unit it closes.
+        op: ONNX operator.
+        inputs: names of the layers that feed it, INPUT for the network's input.
+        parameters: its weights, in the order that the upstreams store them.
+        attributes: ONNX attributes that are part of the structure: kernel_shape, strides, pads, group; ``unit_scale``
+            is True for a BatchNormalization whose scale is 1 by definition (frozen in torch, fix_gamma in MXNet).
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    parameters: tuple[Parameter, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def parameter(self, role: str) -> Parameter:
+        """The parameter with this role; KeyError where the layer has none."""
+        for parameter in self.parameters:
+            if parameter.role == role:
+                return parameter
+        raise KeyError(f"layer {self.name!r} ({self.op}) has no {role}")
+
+    @property
+    def parameter_count(self) -> int:
+        """Trainable numbers: everything but running statistics."""
+        return sum(math.prod(p.shape) for p in self.parameters if p.role not in STATISTICS)
+
+
+@dataclass
+class LayerList:
+    """Grows a listing; every method appends one layer and returns its name, to be fed to the next."""
+
+    layers: list[Layer] = field(default_factory=list)
+
+    def _append(
+        self, name: str, op: str, inputs: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]], **attributes: Any
+    ) -> str:
+        parameters = tuple(Parameter(f"{name}.{role}", role, shape) for role, shape in shapes.items())
+        self.layers.append(Layer(name, op, inputs, parameters, attributes))
+        return name
+
+    def conv(
+        self, name: str, source: str, channels: tuple[int, int], kernel: int, *, stride: int = 1, pad: int = 0,
+        group: int = 1,
+    ) -> str:  # fmt: skip
+        """A square convolution without bias from channels[0] to channels[1]."""
+        return self._append(
+            name, "Conv", (source,), {"weight": (channels[1], channels[0] // group, kernel, kernel)},
+            kernel_shape=(kernel, kernel), strides=(stride, stride), pads=(pad,) * 4, group=group,
+        )  # fmt: skip
+
+    def batch_norm(self, name: str, source: str, channels: int, *, gain: float = 1.0, unit_scale: bool = False) -> str:
+        """A BatchNormalization; ``gain`` damps its seeded scale and shift where it closes a residual branch."""
+        parameters = tuple(
+            Parameter(f"{name}.{role}", role, (channels,), gain if role in ("scale", "shift") else 1.0)
+            for role in ("scale", "shift", "mean", "variance")
+        )
+        attributes = {"unit_scale": True} if unit_scale else {}
+        self.layers.append(Layer(name, "BatchNormalization", (source,), parameters, attributes))
+        return name
+
+    def prelu(self, name: str, source: str, channels: int) -> str:
+        """A PRelu with one slope a channel."""
+        return self._append(name, "PRelu", (source,), {"slope": (channels,)})
+
+    def add(self, name: str, branch: str, shortcut: str) -> str:
+        """The sum that closes a residual unit."""
+        return self._append(name, "Add", (branch, shortcut), {})
+
+    def flatten(self, name: str, source: str) -> str:
+        """(N, C, H, W) to (N, C*H*W)."""
+        return self._append(name, "Flatten", (source,), {})
+
+    def gemm(self, name: str, source: str, features: tuple[int, int]) -> str:
+        """A fully connected layer with bias from features[0] to features[1]."""
+        return self._append(name, "Gemm", (source,), {"weight": (features[1], features[0]), "bias": (features[1],)})
+
+    def normalize(self, name: str, source: str) -> str:
+        """Rows divided by their Euclidean length."""
+        return self._append(name, "LpNormalization", (source,), {})

@@ -1,0 +1,129 @@
+"""MobileFaceNet in the form of FFC and of InsightFace's arcface_paddle: 112x112 faces to 128 numbers, 1.0 M parameters.
+
+A 3x3 convolution at stride 2, a depthwise one, fifteen inverted bottlenecks, a 1x1 convolution to 512 channels, a 7x7
+depthwise one over the whole map and a 1x1 one to the embedding, each with its BatchNorm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from facecvt.converters.contract import InputContract
+from facecvt.reference_models.layers import INPUT, Layer, LayerList
+from facecvt.reference_models.mobilefacenet.names import NAMES
+from facecvt.reference_models.spec import Alias, ArchitectureSpec, Family, NamePattern, Source, Stage, Upstream
+
+if TYPE_CHECKING:
+    from facecvt.reference_models.skeleton import Skeleton
+
+# expansion, channels, bottlenecks, stride of the first, height = width behind them
+SETTING = ((2, 64, 5, 2, 28), (4, 128, 1, 2, 14), (2, 128, 6, 1, 14), (4, 128, 1, 2, 7), (2, 128, 2, 1, 7))
+LAST = 512  # channels of the last map
+
+SHAPE = ("batch", 3, 112, 112)
+CONTRACT = InputContract("x", SHAPE, layout="NCHW", color="RGB", mean=(127.5,), scale=(1 / 127.5,))
+MXNET_CONTRACT = InputContract("data", SHAPE, layout="NCHW", color="RGB", mean=(127.5,), scale=(1 / 127.5,))
+
+MOBILEFACENET = ArchitectureSpec(
+    name="mobilefacenet",
+    family="mobilefacenet",
+    title="MobileFaceNet, 112 to 128",
+    source=Source(
+        "MobileFaceNets: Efficient CNNs for Accurate Real-Time Face Verification on Mobile Devices, "
+        "https://arxiv.org/abs/1804.07573",
+        (
+            Upstream("torch", "tiandunx/FFC", "resnet_def/mobilefacenet_def.py"),
+            Upstream(
+                "paddle", "deepinsight/insightface", "recognition/arcface_paddle/dynamic/backbones/mobilefacenet.py"
+            ),
+        ),
+    ),
+    contracts={"torch": CONTRACT, "paddle": CONTRACT, "mxnet": MXNET_CONTRACT},
+    stages=tuple(
+        Stage(f"bottlenecks x{expansion}", count, channels, stride, size)
+        for expansion, channels, count, stride, size in SETTING
+    ),
+    options={"embedding_size": 128, "normalize": False, "eps": None},
+    eps={"torch": 1e-5, "paddle": 1e-5, "mxnet": 1e-5},
+    aliases=(
+        Alias("mobileface_v1.0_infer", "paddle"),
+        Alias("ffc_mobilefacenet", "torch", {"normalize": True}),
+        Alias("insightface_arcface_paddle_mobilefacenet", "paddle"),
+    ),
+)
+
+
+def layers(spec: ArchitectureSpec) -> list[Layer]:
+    """Every layer in forward order; linear bottlenecks that are summed up are damped a little."""
+    net = LayerList()
+
+    def conv_block(
+        name: str, x: str, channels: tuple[int, int], kernel: int, *, stride: int = 1, pad: int = 0, group: int = 1,
+        linear: bool = False,
+    ) -> str:  # fmt: skip
+        x = net.conv(f"{name}.conv", x, channels, kernel, stride=stride, pad=pad, group=group)
+        x = net.batch_norm(f"{name}.bn", x, channels[1])
+        return x if linear else net.prelu(f"{name}.prelu", x, channels[1])
+
+    x = conv_block("conv1", INPUT, (3, 64), 3, stride=2, pad=1)
+    x = conv_block("dw_conv1", x, (64, 64), 3, pad=1, group=64)
+    channels, block = 64, 0
+    for expansion, out, count, first_stride, _ in SETTING:
+        for index in range(count):
+            stride = first_stride if index == 0 else 1
+            residual = stride == 1 and channels == out
+            unit, inner = f"blocks.{block}", channels * expansion
+            y = net.conv(f"{unit}.conv.0", x, (channels, inner), 1)
+            y = net.prelu(f"{unit}.conv.2", net.batch_norm(f"{unit}.conv.1", y, inner), inner)
+            y = net.conv(f"{unit}.conv.3", y, (inner, inner), 3, stride=stride, pad=1, group=inner)
+            y = net.prelu(f"{unit}.conv.5", net.batch_norm(f"{unit}.conv.4", y, inner), inner)
+            y = net.conv(f"{unit}.conv.6", y, (inner, out), 1)
+            y = net.batch_norm(f"{unit}.conv.7", y, out, gain=0.5 if residual else 1.0)
+            x = net.add(unit, y, x) if residual else y
+            channels, block = out, block + 1
+    x = conv_block("conv2", x, (channels, LAST), 1)
+    x = conv_block("linear7", x, (LAST, LAST), SETTING[-1][4], group=LAST, linear=True)
+    x = conv_block("linear1", x, (LAST, spec.embedding_size), 1, linear=True)
+    x = net.flatten("flatten", x)
+    if spec.normalised:
+        net.normalize("normalize", x)
+    return net.layers
+
+
+def build(spec: ArchitectureSpec, framework: str) -> Any:
+    """The net in one framework, weights as initialised."""
+    size, normalize = spec.embedding_size, spec.normalised
+    eps = spec.eps[framework] if spec.options["eps"] is None else spec.options["eps"]
+    if framework == "torch":
+        from facecvt.reference_models.mobilefacenet import net_torch
+
+        return net_torch.MobileFaceNet(size, eps=eps, normalize=normalize)
+    if framework == "paddle":
+        from facecvt.reference_models.mobilefacenet import net_paddle
+
+        return net_paddle.MobileFaceNet(size, epsilon=eps, normalize=normalize)
+    from facecvt.reference_models.mobilefacenet import net_mxnet
+
+    return net_mxnet.mobilefacenet(size, eps=eps, normalize=normalize)
+
+
+def candidates(skeleton: Skeleton) -> Iterator[ArchitectureSpec]:
+    """The one network, where the graph has as many PRelu."""
+    size = skeleton.output_width()
+    if size is not None and sum(skeleton.count("PRelu").values()) == 3 + 2 * sum(row[2] for row in SETTING):
+        yield MOBILEFACENET.with_options(embedding_size=size, normalize=skeleton.normalised)
+
+
+FAMILY = Family(
+    name="mobilefacenet",
+    architectures=(MOBILEFACENET,),
+    layers=layers,
+    names=NAMES,
+    build=build,
+    candidates=candidates,
+    patterns=(
+        NamePattern(r"ffc_mobilefacenet_(?P<embedding_size>\d+)", "mobilefacenet", "torch", {"normalize": True}),
+        NamePattern(r"insightface_arcface_paddle_mobilefacenet_(?P<embedding_size>\d+)", "mobilefacenet", "paddle"),
+    ),
+)

@@ -1,0 +1,261 @@
+"""What a reference architecture declares about itself, and the register of all that there are.
+
+    Family            one folder of reference_models: its architectures, its names, its three nets
+      Architecture    ArchitectureSpec: one net of the family with its options, input contract, stages and source
+        Alias         another name of it, perhaps that of one upstream, with that upstream's options
+
+A family is found by being there: every sub-package has a ``spec.py`` with a ``FAMILY``. Nothing here imports a
+framework.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from facecvt.converters.contract import InputContract
+from facecvt.converters.errors import UsageError
+from facecvt.reference_models.layers import Layer
+from facecvt.reference_models.naming import FRAMEWORKS, FrameworkNames
+
+if TYPE_CHECKING:
+    from facecvt.reference_models.skeleton import Skeleton
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """Where an architecture was published.
+
+    Attributes:
+        framework: the framework it is written in there.
+        repository: owner/name on GitHub.
+        path: of the file that defines it.
+    """
+
+    framework: str
+    repository: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Paper (title and address) and the implementations that define the architecture."""
+
+    paper: str
+    upstreams: tuple[Upstream, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of equal units: how many, the channels they put out, stride of the first, height = width behind it."""
+
+    name: str
+    units: int
+    channels: int
+    stride: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Alias:
+    """Another name.
+
+    Attributes:
+        name: as its users write it; compared without case.
+        framework: the framework of the upstream that has this name, None for a name of no framework.
+        options: what that upstream sets otherwise than the architecture's defaults.
+    """
+
+    name: str
+    framework: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NamePattern:
+    """Upstream names with a number inside, such as ``fresnet_r50_emb256``.
+
+    Attributes:
+        regex: must match the whole lower-case name; named groups other than ``architecture`` are integer options.
+        architecture: template of the architecture's name for ``re.Match.expand``.
+        framework: as in Alias.
+        options: as in Alias.
+    """
+
+    regex: str
+    architecture: str
+    framework: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ArchitectureSpec:
+    """One architecture, fully determined by its name and options.
+
+    Attributes:
+        name: the name that ``names()`` lists.
+        family: folder under reference_models.
+        title: one line for tables.
+        source: paper and upstreams.
+        contracts: framework -> what that framework's net expects to be fed.
+        stages: the residual or bottleneck stages in order.
+        options: every option with its value; ``with_options`` checks and replaces them. ``embedding_size`` and
+            ``normalize`` are structure; ``eps`` and ``dropout`` are None for each upstream's own value.
+        eps: framework -> BatchNorm eps of that framework's upstream.
+        aliases: other names.
+    """
+
+    name: str
+    family: str
+    title: str
+    source: Source
+    contracts: Mapping[str, InputContract]
+    stages: tuple[Stage, ...]
+    options: Mapping[str, Any]
+    eps: Mapping[str, float]
+    aliases: tuple[Alias, ...] = ()
+
+    @property
+    def embedding_size(self) -> int:
+        """Length of the embedding."""
+        return int(self.options["embedding_size"])
+
+    @property
+    def normalised(self) -> bool:
+        """True where the output has length 1."""
+        return bool(self.options["normalize"])
+
+    def with_options(self, **options: Any) -> ArchitectureSpec:
+        """The same architecture with other options.
+
+        Raises:
+            UsageError: an option that it does not have, or a value of another type.
+        """
+        for name, value in options.items():
+            if name not in self.options:
+                raise UsageError(f"{self.name} has no option {name!r}; it has {', '.join(sorted(self.options))}")
+            expected = OPTION_TYPES[name]
+            if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
+                raise UsageError(f"{self.name}: option {name} cannot be {value!r}")
+        return replace(self, options={**self.options, **options})
+
+    def layers(self) -> list[Layer]:
+        """Its layers in forward order."""
+        return families()[self.family].layers(self)
+
+    def names(self, framework: str) -> FrameworkNames:
+        """How one framework's net names them."""
+        return families()[self.family].names[known_framework(framework)]
+
+    def parameter_count(self) -> int:
+        """Trainable numbers: everything but running statistics."""
+        return sum(layer.parameter_count for layer in self.layers())
+
+
+OPTION_TYPES: Mapping[str, tuple[type, ...]] = {
+    "embedding_size": (int,),
+    "normalize": (bool,),
+    "eps": (float, type(None)),
+    "dropout": (float, int, type(None)),
+}
+
+
+@dataclass(frozen=True)
+class Family:
+    """What one folder of reference_models provides.
+
+    Attributes:
+        name: the folder's name.
+        architectures: all of them, with their default options.
+        layers: lists the layers of one of them.
+        names: framework -> names of its net.
+        build: (architecture, framework) -> a torch module, a Paddle layer or an MXNet symbol, weights as initialised.
+        candidates: which of its architectures, with which options, a graph with this skeleton could be; few are
+            enough, since each is then compared in full.
+        patterns: upstream names with numbers inside.
+    """
+
+    name: str
+    architectures: tuple[ArchitectureSpec, ...]
+    layers: Callable[[ArchitectureSpec], list[Layer]]
+    names: Mapping[str, FrameworkNames]
+    build: Callable[[ArchitectureSpec, str], Any]
+    candidates: Callable[[Skeleton], Iterable[ArchitectureSpec]]
+    patterns: Sequence[NamePattern] = ()
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a name that somebody typed stands for.
+
+    Attributes:
+        asked: the name as typed.
+        architecture: with the options that the name implies.
+        framework: the framework of the upstream that has this name, None for a name of no framework.
+    """
+
+    asked: str
+    architecture: ArchitectureSpec
+    framework: str | None
+
+
+@cache
+def families() -> dict[str, Family]:
+    """Every family by name: the sub-packages of reference_models."""
+    import facecvt.reference_models as package
+
+    found: dict[str, Family] = {}
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.ispkg:
+            found[module.name] = importlib.import_module(f"{package.__name__}.{module.name}.spec").FAMILY
+    return found
+
+
+@cache
+def architectures() -> dict[str, ArchitectureSpec]:
+    """Every architecture by name, with its default options."""
+    return {arch.name: arch for family in families().values() for arch in family.architectures}
+
+
+def known_framework(framework: str) -> str:
+    """The framework's name, or a UsageError that lists those with reference nets."""
+    if framework not in FRAMEWORKS:
+        raise UsageError(f"no reference nets are written in {framework!r}; choose one of {', '.join(FRAMEWORKS)}")
+    return framework
+
+
+@cache
+def _spellings() -> dict[str, Resolved]:
+    spellings: dict[str, Resolved] = {}
+    for architecture in architectures().values():
+        for alias in (Alias(architecture.name), *architecture.aliases):
+            key = alias.name.lower()
+            if key in spellings:
+                raise ValueError(f"the name {key!r} stands for two reference architectures")
+            spellings[key] = Resolved(alias.name, architecture.with_options(**alias.options), alias.framework)
+    return spellings
+
+
+def resolve_name(name: str) -> Resolved:
+    """What a name stands for; see :func:`facecvt.reference_models.resolve`."""
+    key = name.strip().lower()
+    exact = _spellings().get(key)
+    if exact is not None:
+        return replace(exact, asked=name)
+    for family in families().values():
+        for pattern in family.patterns:
+            match = re.fullmatch(pattern.regex, key)
+            architecture = architectures().get(match.expand(pattern.architecture)) if match else None
+            if match and architecture is not None:
+                numbers = {group: int(text) for group, text in match.groupdict().items() if text is not None}
+                return Resolved(name, architecture.with_options(**pattern.options, **numbers), pattern.framework)
+    near = difflib.get_close_matches(key, _spellings(), n=4, cutoff=0.5)
+    shown = [_spellings()[spelling].asked for spelling in near]
+    hint = f" Did you mean {' or '.join(shown)}?" if shown else f" There are {', '.join(architectures())}."
+    raise UsageError(f"no reference architecture is called {name!r}.{hint} `facecvt models` lists them all.")
