@@ -1,0 +1,136 @@
+"""How far one array is from another, in float64.
+
+With the expected array e, the actual array a, d = a - e, and rms(x) = sqrt(mean(x^2)):
+
+    rel_rmse       rms(d) / rms(e)          the gate; 0 where both are zero everywhere, infinite where only e is
+    max_abs        max |d|
+    one_minus_cos  1 - e.a / (|e| |a|)      over the whole array, flattened; 0 where both are zero, 1 where one is
+
+1 - cos is computed as (|d|^2 - (|a| - |e|)^2) / (2 |e| |a|): the textbook form rounds every value below 1e-16 to zero
+and loses digits long before, while the values of interest lie at 1e-12.
+
+Nothing that is not a number ever compares as fine: a NaN or Inf on either side, and arrays of different shapes, give
+infinite errors and a ``problem`` that says why.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+NumpyArray = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The element with the greatest difference: its index, and both values."""
+
+    index: tuple[int, ...]
+    expected: float
+    actual: float
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The distance of one array from another; formulas in the module's docstring.
+
+    Attributes:
+        rel_rmse: relative root mean square error.
+        max_abs: greatest absolute difference.
+        one_minus_cos: one minus the cosine of the two arrays as vectors.
+        worst: the element of ``max_abs``, or the first that is not finite; None where there are no elements.
+        elements: how many elements were compared; 0 proves nothing.
+        problem: why the two cannot be compared, None where they can.
+        expected_is_finite: False where the expected array itself holds NaN or Inf.
+    """
+
+    rel_rmse: float
+    max_abs: float
+    one_minus_cos: float
+    worst: Worst | None
+    elements: int
+    problem: str | None = None
+    expected_is_finite: bool = True
+
+
+def compare(expected: NumpyArray, actual: NumpyArray) -> Metrics:
+    """Measure ``actual`` against ``expected``.
+
+    Args:
+        expected: the reference; any shape, any real dtype.
+        actual: the same shape; no broadcasting is done.
+    """
+    if expected.shape != actual.shape:
+        return _incomparable(f"shape {list(actual.shape)} where {list(expected.shape)} is expected", None, 0)
+    if expected.size == 0:
+        return Metrics(0.0, 0.0, 0.0, None, 0)
+    e = expected.reshape(-1).astype(np.float64, copy=False)
+    a = actual.reshape(-1).astype(np.float64, copy=False)
+    with np.errstate(all="ignore"):
+        d = a - e
+        d_square, e_square, a_square = float(d @ d), float(e @ e), float(a @ a)
+    if not math.isfinite(d_square + e_square + a_square):
+        problem = _describe_not_finite(e, a, expected.shape)
+        if problem is not None:
+            return problem
+        # Finite values whose squares overflow: measure them at another scale.
+        scale = max(float(np.abs(e).max()), float(np.abs(a).max()))
+        scaled = compare((e / scale).reshape(expected.shape), (a / scale).reshape(expected.shape))
+        worst = scaled.worst and Worst(scaled.worst.index, scaled.worst.expected * scale, scaled.worst.actual * scale)
+        return Metrics(scaled.rel_rmse, scaled.max_abs * scale, scaled.one_minus_cos, worst, scaled.elements)
+    position = int(np.abs(d).argmax())
+    index = tuple(int(i) for i in np.unravel_index(position, expected.shape))
+    return Metrics(
+        rel_rmse=_ratio(d_square, e_square),
+        max_abs=float(abs(d[position])),
+        one_minus_cos=_one_minus_cos(e, a, d, d_square, e_square, a_square),
+        worst=Worst(index, float(e[position]), float(a[position])),
+        elements=int(e.size),
+    )
+
+
+def bits_lost(error: float, floor: float) -> float:
+    """log2 of an error over the floor of its tap: how many bits more than rounding were lost; 0 at or below the floor."""
+    if math.isnan(error):
+        return math.inf
+    return math.log2(error / floor) if error > floor else 0.0
+
+
+def _ratio(d_square: float, e_square: float) -> float:
+    if d_square == 0.0:
+        return 0.0
+    return math.sqrt(d_square / e_square) if e_square > 0.0 else math.inf
+
+
+def _one_minus_cos(
+    e: NumpyArray, a: NumpyArray, d: NumpyArray, d_square: float, e_square: float, a_square: float
+) -> float:
+    if d_square == 0.0:
+        return 0.0
+    if e_square == 0.0 or a_square == 0.0:
+        return 1.0
+    e_norm, a_norm = math.sqrt(e_square), math.sqrt(a_square)
+    difference = float(d @ (e + a)) / (e_norm + a_norm)  # |a| - |e| without cancellation
+    return max(0.0, (d_square - difference * difference) / (2.0 * e_norm * a_norm))
+
+
+def _describe_not_finite(e: NumpyArray, a: NumpyArray, shape: tuple[int, ...]) -> Metrics | None:
+    """The verdict on arrays of which at least one holds NaN or Inf; None where all values are finite after all."""
+    sides = []
+    for what, values in (("expected", e), ("actual", a)):
+        count = int(values.size - np.isfinite(values).sum())
+        if count:
+            sides.append(f"{count} of {values.size} {what} values are NaN or Inf")
+    if not sides:
+        return None
+    position = int(np.flatnonzero(~(np.isfinite(e) & np.isfinite(a)))[0])
+    index = tuple(int(i) for i in np.unravel_index(position, shape))
+    worst = Worst(index, float(e[position]), float(a[position]))
+    return _incomparable("; ".join(sides), worst, int(e.size), bool(np.isfinite(e).all()))
+
+
+def _incomparable(problem: str, worst: Worst | None, elements: int, expected_is_finite: bool = True) -> Metrics:
+    return Metrics(math.inf, math.inf, math.inf, worst, elements, problem, expected_is_finite)

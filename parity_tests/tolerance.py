@@ -1,0 +1,84 @@
+"""What difference is rounding, and what is a difference of meaning.
+
+    tolerance of a tap = K x floor of the tap          K = 10
+
+The floor is measured, never picked: the source graph is evaluated in float32 and in float64 by the same oracle on the
+same input, and their rel-RMSE at the tap is what float32 costs there. A target that does the same arithmetic in
+another order stays within a small factor of that; a wrong epsilon, slope or pad does not.
+
+One run can be lucky: where a tap has two elements, or all its values are exact, the measured floor may be far below
+what another order of operations costs. From below it is therefore bounded by what rounding costs by definition. A
+float32 number has a significand of 24 bits, so each operation rounds its result by at most u = 2^-24 of it. Errors of
+n operations in a row are independent and add up like a random walk:
+
+    floor >= u x sqrt(depth)          depth = number of operators on the longest path to the tap
+
+Values that are not floating point numbers have no rounding: they must be equal.
+
+Outputs must also meet two absolute limits, which hold whatever the floor is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+K = 10.0
+UNIT_ROUNDING = 2.0**-24
+OUTPUT_REL_RMSE = 2e-5
+OUTPUT_ONE_MINUS_COS = 1e-10
+
+
+def lowest_floor(depth: int) -> float:
+    """Least rel-RMSE that rounding to float32 costs behind ``depth`` operators in a row."""
+    return UNIT_ROUNDING * math.sqrt(max(depth, 1))
+
+
+def floor_of(measured: Iterable[float], depth: int) -> float:
+    """Floor of a tap: the greatest of its clean runs, and not less than rounding costs by definition.
+
+    Args:
+        measured: rel-RMSE of each clean run against float64; empty where there is none.
+        depth: number of operators on the longest path to the tap.
+
+    Returns:
+        A positive number; infinite where a clean run itself overflows, so that nothing can be proven at this tap.
+    """
+    values = list(measured)
+    if any(not math.isfinite(value) for value in values):
+        return math.inf
+    return max([lowest_floor(depth), *values])
+
+
+@dataclass(frozen=True)
+class Gate:
+    """An error held against its floor; truthy when it passed.
+
+    Attributes:
+        rel_rmse: the error.
+        floor: the floor of its tap; 0 where values must be equal.
+        k: how many floors are allowed.
+    """
+
+    rel_rmse: float
+    floor: float
+    k: float = K
+
+    @property
+    def ratio(self) -> float:
+        """Error over floor: the smallest ``k`` that would pass."""
+        if self.rel_rmse == 0.0:
+            return 0.0
+        if not math.isfinite(self.rel_rmse):
+            return math.inf
+        return self.rel_rmse / self.floor if self.floor > 0.0 else math.inf
+
+    @property
+    def tolerance(self) -> float:
+        """The rel-RMSE that is allowed."""
+        return self.k * self.floor
+
+    def __bool__(self) -> bool:
+        # An infinite floor proves nothing, so it lets nothing pass.
+        return math.isfinite(self.floor) and self.ratio <= self.k
