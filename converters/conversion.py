@@ -7,12 +7,13 @@ this package knows none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from facecvt.converters.contract import InputContract
+from facecvt.converters.errors import UsageError
 from facecvt.converters.graph import Graph
 
 SOURCES = ("mxnet", "paddle", "onnx")
@@ -35,7 +36,7 @@ class Architecture(Protocol):
     class_source: str
 
     def state(self, graph: Graph) -> dict[str, Any]:
-        """state_dict of the public class from the graph's weights, eps compensated; raises WeightsError where it cannot."""
+        """state_dict of the public class from the graph's weights, eps compensated; WeightsError where impossible."""
 
     def taps(self, graph: Graph) -> dict[str, str]:
         """Canonical value name -> module path whose output it is."""
@@ -74,3 +75,92 @@ class Conversion:
     contracts: list[InputContract]
     warnings: list[str] = field(default_factory=list)
     recognised: str | None = None
+
+
+def convert_files(
+    source_framework: str,
+    files: Any,
+    target_framework: str,
+    target: str | Path,
+    *,
+    opset: int = 13,
+    input_shapes: Mapping[str, Sequence[int | str]] | None = None,
+    safetensors: bool = False,
+    recogniser: Recogniser | None = None,
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+) -> Conversion:
+    """Read, run the passes, write.
+
+    Args:
+        source_framework: "mxnet", "paddle" or "onnx".
+        files: what ``formats.locate`` found: MxnetFiles, PaddleFiles or OnnxFiles.
+        target_framework: "onnx" or "torch".
+        target: the ``.onnx`` file, or the folder of a PyTorch model; replaced if it exists.
+        opset: of an ONNX target.
+        input_shapes: shapes of inputs by name, batch included, where the source holds none or others.
+        safetensors: write ``weights.safetensors`` beside ``weights.pth``.
+        recogniser: tells which reference architecture a graph is; only asked for a PyTorch target.
+        progress: called with a stage's name, the bytes done and the bytes in all.
+
+    Raises:
+        ConversionError: the model cannot be read or converted; nothing was written.
+    """
+    model, graph = read_source(source_framework, files, input_shapes)
+    recognised = None
+    target = Path(target)
+    if target_framework == "onnx":
+        from facecvt.converters.writers.to_onnx import onnx_taps, write_onnx
+
+        total = sum(value.const_value.nbytes for value in graph.body.initializers.values() if value.const_value)
+        done = 0
+
+        def advance(nbytes: int) -> None:
+            nonlocal done
+            done += nbytes
+            progress("writing", done, total)
+
+        written = write_onnx(graph, target, opset, advance=advance)
+        taps = onnx_taps(graph)
+    elif target_framework == "torch":
+        from facecvt.converters.writers.to_torch import write_torch
+
+        recognised = recogniser(graph) if recogniser is not None else None
+        written, taps = write_torch(graph, target, architecture=recognised, safetensors=safetensors)
+    else:
+        raise UsageError(f"no writer for {target_framework!r}; there are {', '.join(TARGETS)}")
+    return Conversion(
+        source_framework=source_framework,
+        source_model=model,
+        source_files=tuple(files.files()),
+        graph=graph,
+        target_framework=target_framework,
+        target=target,
+        files=written,
+        taps=taps,
+        contracts=list(graph.contracts),
+        warnings=list(graph.warnings),
+        recognised=recognised.name if recognised is not None else None,
+    )
+
+
+def read_source(
+    framework: str, files: Any, input_shapes: Mapping[str, Sequence[int | str]] | None = None
+) -> tuple[Any, Graph]:
+    """(format record, canonical graph) of located files; the record of an ONNX model is its path."""
+    if framework == "mxnet":
+        from facecvt.converters.formats.mxnet_model import load_mxnet
+        from facecvt.converters.readers.from_mxnet import read_mxnet
+
+        mxnet_model = load_mxnet(files)
+        return mxnet_model, read_mxnet(mxnet_model, input_shapes)
+    if framework == "paddle":
+        from facecvt.converters.formats.paddle_model import load_paddle
+        from facecvt.converters.readers.from_paddle import read_paddle
+
+        paddle_model = load_paddle(files)
+        return paddle_model, read_paddle(paddle_model, input_shapes)
+    if framework == "onnx":
+        from facecvt.converters.readers.from_onnx import read_onnx
+
+        return files.model, read_onnx(files.model, input_shapes)
+    raise UsageError(f"no reader for {framework!r}; there are {', '.join(SOURCES)}")

@@ -1,0 +1,149 @@
+"""ONNX files written as a stream: the graph first, then every weight straight from where it lies.
+
+An ONNX file is one protobuf message (onnx.proto3 of the ONNX project). Protobuf lets the fields of a message come in
+any order, so that a file can be laid out as
+
+    ModelProto without graph | tag 7, length | GraphProto without initializers | tag 5, length, TensorProto | ...
+
+with each TensorProto's ``raw_data`` last. Lengths follow from shapes; the weights themselves are copied from their
+source file inside the kernel, or written from their array, and never pass through a protobuf object.
+
+TensorProto: dims = 1, data_type = 2, name = 8, raw_data = 9, external_data = 13 {key = 1, value = 2}, and
+data_location = 14.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from facecvt.converters.formats.mapped import Array, MappedTensor
+
+LARGEST_MESSAGE = 2**31 - 1  # a protobuf message can not be longer
+EXTERNAL_ALIGNMENT = 4096  # a page, so that a runtime can map each weight
+
+
+@dataclass(frozen=True)
+class Initializer:
+    """One weight of an ONNX graph.
+
+    Attributes:
+        name: value name.
+        data_type: number of its type in TensorProto.DataType.
+        shape: dimensions.
+        data: its elements.
+    """
+
+    name: str
+    data_type: int
+    shape: tuple[int, ...]
+    data: Array
+
+
+def write_streamed(
+    target: BinaryIO,
+    model_without_graph: bytes,
+    graph_without_initializers: bytes,
+    initializers: Sequence[Initializer],
+    *,
+    external: BinaryIO | None = None,
+    external_name: str = "",
+    advance: Callable[[int], None] = lambda nbytes: None,
+) -> None:
+    """Write one ONNX model.
+
+    Args:
+        target: the ``.onnx`` file, open for writing in binary mode without anything in it.
+        model_without_graph: serialised ModelProto with no graph.
+        graph_without_initializers: serialised GraphProto with no initializers.
+        initializers: the weights.
+        external: where the weights go instead, if they do not fit one message.
+        external_name: name of that file, relative to the model's folder.
+        advance: called with the number of bytes after each weight.
+    """
+    offset = 0
+    headers: list[bytes] = []
+    for item in initializers:
+        if external is None:
+            headers.append(_inline_header(item))
+        else:
+            offset += -offset % EXTERNAL_ALIGNMENT
+            headers.append(_external_entry(item, external_name, offset))
+            offset += item.data.nbytes
+    inline = external is None
+    length = len(graph_without_initializers)
+    length += sum(
+        len(head) + (item.data.nbytes if inline else 0) for head, item in zip(headers, initializers, strict=True)
+    )
+    target.write(model_without_graph)
+    target.write(_tag(7, 2) + _varint(length))
+    target.write(graph_without_initializers)
+    for head, item in zip(headers, initializers, strict=True):
+        target.write(head)
+        if external is None:
+            _write_array(target, item.data)
+        else:
+            external.write(b"\0" * (-external.tell() % EXTERNAL_ALIGNMENT))
+            _write_array(external, item.data)
+        advance(item.data.nbytes)
+
+
+def message_size(model_without_graph: bytes, graph: bytes, initializers: Sequence[Initializer]) -> int:
+    """Bytes of the one-file form, to decide whether it fits a message."""
+    return (
+        len(model_without_graph) + len(graph) + sum(len(_inline_header(i)) + i.data.nbytes for i in initializers) + 16
+    )
+
+
+def _write_array(target: BinaryIO, data: Array) -> None:
+    if isinstance(data, MappedTensor):
+        data.file.copy_into(target, data.offset, data.nbytes)
+    elif data.size:
+        target.write(np.ascontiguousarray(data).reshape(-1).view(np.uint8).data)
+
+
+def _inline_header(item: Initializer) -> bytes:
+    """Everything of an initializer's field in GraphProto up to its raw bytes."""
+    body = _tensor_head(item) + _tag(9, 2) + _varint(item.data.nbytes)
+    return _tag(5, 2) + _varint(len(body) + item.data.nbytes) + body
+
+
+def _external_entry(item: Initializer, location: str, offset: int) -> bytes:
+    entries = {"location": location, "offset": str(offset), "length": str(item.data.nbytes)}
+    body = _tensor_head(item)
+    for key, value in entries.items():
+        entry = _bytes_field(1, key.encode()) + _bytes_field(2, value.encode())
+        body += _bytes_field(13, entry)
+    body += _tag(14, 0) + _varint(1)
+    return _bytes_field(5, body)
+
+
+def _tensor_head(item: Initializer) -> bytes:
+    dims = b"".join(_tag(1, 0) + _varint(dim) for dim in item.shape)
+    return dims + _tag(2, 0) + _varint(item.data_type) + _bytes_field(8, item.name.encode())
+
+
+def _bytes_field(number: int, payload: bytes) -> bytes:
+    return _tag(number, 2) + _varint(len(payload)) + payload
+
+
+def _tag(number: int, wire_type: int) -> bytes:
+    return _varint(number << 3 | wire_type)
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def external_path(path: Path) -> Path:
+    """Where the weights of a model over 2 GB go: beside it, ``model.onnx.data``."""
+    return path.with_name(path.name + ".data")

@@ -1,0 +1,123 @@
+"""Canonical graph -> one ``.onnx`` file, weights streamed from the source's files.
+
+Weights are initializers and not inputs, PRelu slopes are (C,1,1), the batch dimension is named, value names are the
+source's own. The input contract goes into the model's metadata as ``facecvt.input.<name>`` (JSON).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from facecvt import __version__
+from facecvt.converters.formats.atomic import atomic_file
+from facecvt.converters.formats.onnx_file import (
+    LARGEST_MESSAGE,
+    Initializer,
+    external_path,
+    message_size,
+    write_streamed,
+)
+from facecvt.converters.graph import FileTensor, Graph, attribute, name_of
+from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.converters.passes.lower_opset import lower_opset
+
+DEFAULT_OPSET = 13
+IR_VERSIONS = {11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
+INTEGER_RESULT = frozenset(("Shape", "ArgMax", "ArgMin", "NonZero", "Size"))
+BOOLEAN_RESULT = frozenset(("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "Not", "And", "Or"))
+
+
+def write_onnx(
+    graph: Graph,
+    path: str | Path,
+    opset: int = DEFAULT_OPSET,
+    *,
+    largest_message: int = LARGEST_MESSAGE,
+    advance: Callable[[int], None] = lambda nbytes: None,
+) -> list[Path]:
+    """Write the graph.
+
+    Args:
+        graph: canonical graph; not changed.
+        path: target file; replaced whole if it exists.
+        opset: 11 to 21.
+        largest_message: bytes above which the weights go to ``<path>.data``.
+        advance: called with the number of bytes after each weight.
+
+    Returns:
+        The files written: the model, and the weights beside it where they do not fit.
+
+    Raises:
+        UsageError: the opset is out of range or the target cannot be written.
+        ConversionError: an operator has no form at this opset.
+    """
+    path = Path(path)
+    body = graph.body.clone()
+    lower_opset(body, opset)
+    declare_outputs(body)
+    initializers = [initializer(name, value) for name, value in body.initializers.items()]
+    body.initializers.clear()
+    model = ir.Model(
+        body,
+        ir_version=IR_VERSIONS[opset],
+        producer_name="facecvt",
+        producer_version=__version__,
+        metadata_props={
+            "facecvt.source": graph.source_framework,
+            **{f"facecvt.input.{c.name}": json.dumps(c.as_json()) for c in graph.contracts},
+        },
+    )
+    proto = ir.to_proto(model)
+    nodes = proto.graph.SerializeToString()
+    proto.ClearField("graph")
+    head = proto.SerializeToString()
+    if message_size(head, nodes, initializers) <= largest_message:
+        with atomic_file(path) as target:
+            write_streamed(target, head, nodes, initializers, advance=advance)
+        return [path]
+    data = external_path(path)
+    with atomic_file(data) as external, atomic_file(path) as target:
+        write_streamed(target, head, nodes, initializers, external=external, external_name=data.name, advance=advance)
+    return [path, data]
+
+
+def initializer(name: str, value: ir.Value) -> Initializer:
+    """The record of one weight, as a window on its file where it has one."""
+    tensor = value.const_value
+    if tensor is None:
+        raise ValueError(f"initializer {name!r} holds no data")
+    data = tensor.mapped if isinstance(tensor, FileTensor) else tensor.numpy()
+    return Initializer(name, int(tensor.dtype), tuple(int(dim) for dim in tensor.shape.numpy()), data)
+
+
+def declare_outputs(body: ir.Graph) -> None:
+    """Outputs need a type in the file; values in between need none."""
+    for value in body.outputs:
+        value.type = ir.TensorType(element_type(value))
+    for value in body.inputs:
+        if value.shape is not None:
+            value.shape = ir.Shape([dim if isinstance(dim, int) else dim.value for dim in value.shape])
+
+
+def element_type(value: ir.Value) -> ir.DataType:
+    """Type of a value's elements, by following its producers back to something typed."""
+    if value.dtype is not None:
+        return value.dtype
+    node = value.producer()
+    if node is None:
+        return ir.DataType.FLOAT
+    if node.op_type == "Cast":
+        return ir.DataType(attribute(node, "to"))
+    if node.op_type in INTEGER_RESULT or (node.op_type == "TopK" and value is node.outputs[1]):
+        return ir.DataType.INT64
+    if node.op_type in BOOLEAN_RESULT:
+        return ir.DataType.BOOL
+    source = node.inputs[1] if node.op_type == "Where" else node.inputs[0] if node.inputs else None
+    return ir.DataType.FLOAT if source is None else element_type(source)
+
+
+def onnx_taps(graph: Graph) -> dict[str, str]:
+    """Canonical value name -> name in the file; they are the same."""
+    return {name_of(value): name_of(value) for node in graph.body for value in node.outputs}
