@@ -17,6 +17,11 @@ class DeliberateError(Exception):
     pass
 
 
+def fail_after(written: int) -> None:
+    assert written > 0
+    raise DeliberateError
+
+
 def names(folder: Path) -> list[str]:
     return sorted(os.listdir(folder))
 
@@ -34,8 +39,7 @@ def test_a_failed_file_leaves_what_was_there(tmp_path: Path) -> None:
     target = tmp_path / "model.onnx"
     target.write_bytes(b"old")
     with pytest.raises(DeliberateError), atomic_file(target) as stream:
-        stream.write(b"half")
-        raise DeliberateError
+        fail_after(stream.write(b"half"))
     assert target.read_bytes() == b"old"
     assert names(tmp_path) == ["model.onnx"]
 
@@ -112,8 +116,7 @@ def test_a_failed_folder_leaves_what_was_there(tmp_path: Path) -> None:
     target.mkdir()
     (target / "old").write_bytes(b"old")
     with pytest.raises(DeliberateError), atomic_folder(target) as folder:
-        (folder / "new").write_bytes(b"new")
-        raise DeliberateError
+        fail_after((folder / "new").write_bytes(b"new"))
     assert names(target) == ["old"]
     assert names(tmp_path) == ["model"]
 
