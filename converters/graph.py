@@ -298,15 +298,32 @@ class Builder:
         self.graph.origins[value.name] = origin
 
     def output(self, value: ir.Value, name: str) -> None:
-        """Declare a graph output under its source's name; an Identity is added where the value bears another one."""
+        """Declare a graph output under its source's name.
+
+        Where the operator that bore this name vanished, the value it repeats takes the name, and its own name becomes
+        the alias; an Identity is added only where that cannot be (an input, a weight, or two outputs of one value).
+        """
         is_output = any(existing is value for existing in self.graph.body.outputs)
-        if name_of(value) != name or value.producer() is None or is_output:
-            self.begin("output", name)
+        if value.producer() is None or is_output:
+            self.begin("Identity", name)
             value = self.emit("Identity", [value])
-            self._names.discard(name)
-            self.graph.aliases.pop(name, None)
-            value.name = self.unique(name)
+            self._provisional.discard(id(value))
+        if name_of(value) != name:
+            self._replace_name(value, name)
         self.graph.body.outputs.append(value)
+
+    def _replace_name(self, value: ir.Value, name: str) -> None:
+        """Give a value another name; everything that knew it by the old one follows."""
+        old, aliases = name_of(value), self.graph.aliases
+        if aliases.pop(name, None) is None:
+            name = self.unique(name)
+        self._names.add(name)
+        value.name = name
+        self.graph.origins[name] = self.graph.origins.pop(old)
+        for alias, target in list(aliases.items()):
+            if target == old:
+                aliases[alias] = name
+        aliases[old] = name
 
     def _initializer(self, name: str, tensor: ir.Tensor[Any]) -> ir.Value:
         value = ir.Value(name=name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)

@@ -93,7 +93,12 @@ def initializer(name: str, value: ir.Value) -> Initializer:
 
 
 def declare_outputs(body: ir.Graph) -> None:
-    """Outputs need a type in the file; values in between need none."""
+    """Outputs need a type in the file; values in between need neither type nor shape."""
+    declared = {name_of(value) for value in body.outputs}
+    for node in body:
+        for value in node.outputs:
+            if name_of(value) not in declared:
+                value.shape = None
     for value in body.outputs:
         value.type = ir.TensorType(element_type(value))
     for value in body.inputs:
