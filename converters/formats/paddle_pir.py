@@ -196,7 +196,8 @@ class _ProgramReader:
             if persistable or self.variables[name].persistable is False:
                 raise ValueError(f"the name {name!r} is there twice")
             name += ".value"
-        dtype, shape = None, ()
+        dtype = None
+        shape: tuple[int, ...] = ()
         if _short(type_record["#"]) == "t_dtensor":
             element, dims = type_record["D"][0], type_record["D"][1]
             dtype = dtype_of_pir_name(_short(element["#"]).removeprefix("t_"))
@@ -234,8 +235,9 @@ class _ProgramReader:
 def _attribute_value(attribute: dict[str, Any]) -> Any:
     """The Python value of an attribute; a kind that is not known gives its data as they are."""
     kind = _short(attribute["#"]).removeprefix("a_")
-    if "VD" in attribute or "VOID_DATA" in attribute:
-        return _NON_FINITE[attribute.get("VD", attribute.get("VOID_DATA"))]
+    for void_data in ("VD", "VOID_DATA"):
+        if void_data in attribute:
+            return _NON_FINITE[attribute[void_data]]
     data = attribute.get("D")
     if kind == "array":
         return [_attribute_value(element) for element in _list_of(data)]
