@@ -1,4 +1,4 @@
-"""Weights of a reference architecture from a seed, the same on every machine.
+"""Weights of a reference architecture from a seed, the same in every run and framework.
 
 Every array depends on its canonical name, its shape, its role and the seed alone: numpy's PCG64 is started from the
 BLAKE2b hash of "<seed>/<canonical name>". Activations keep a size of order one from the first layer to the last:

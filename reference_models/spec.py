@@ -140,9 +140,9 @@ class ArchitectureSpec:
         for name, value in options.items():
             if name not in self.options:
                 raise UsageError(f"{self.name} has no option {name!r}; it has {', '.join(sorted(self.options))}")
-            expected = OPTION_TYPES[name]
-            if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
-                raise UsageError(f"{self.name}: option {name} cannot be {value!r}")
+            wanted, accepts = OPTION_VALUES[name]
+            if not accepts(value):
+                raise UsageError(f"{self.name}: option {name} cannot be {value!r}; it is {wanted}")
         return replace(self, options={**self.options, **options})
 
     def layers(self) -> list[Layer]:
@@ -158,11 +158,22 @@ class ArchitectureSpec:
         return sum(layer.parameter_count for layer in self.layers())
 
 
-OPTION_TYPES: Mapping[str, tuple[type, ...]] = {
-    "embedding_size": (int,),
-    "normalize": (bool,),
-    "eps": (float, type(None)),
-    "dropout": (float, int, type(None)),
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+# option -> what it is, and whether a value is that
+OPTION_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "embedding_size": ("a whole number above 0", lambda value: _number(value) and isinstance(value, int) and value > 0),
+    "normalize": ("True or False", lambda value: isinstance(value, bool)),
+    "eps": (
+        "a number above 0, or None for the upstream's",
+        lambda value: value is None or (_number(value) and value > 0),
+    ),
+    "dropout": (
+        "a probability from 0 to below 1, or None for the upstream's",
+        lambda value: value is None or (_number(value) and 0 <= value < 1),
+    ),
 }
 
 

@@ -1,0 +1,182 @@
+"""Weights between frameworks, and the seeded weights."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+
+import numpy as np
+import pytest
+
+from facecvt.converters.errors import WeightsError
+from facecvt.reference_models import build, names, spec
+from facecvt.reference_models.layers import ROLES
+from facecvt.reference_models.naming import FRAMEWORKS
+from facecvt.reference_models.seeded import seeded_arrays, seeded_state
+from facecvt.reference_models.weights import exchange, from_canonical, split_auxiliary, state_entries, to_canonical
+
+SMALL = ("iresnet18", "mobilefacenet")
+ALL = [pytest.param(name, marks=[] if name in SMALL else [pytest.mark.slow]) for name in names()]
+VARIED = [("iresnet18", {"embedding_size": 96, "normalize": True}), ("mobilefacenet", {"embedding_size": 512})]
+
+
+def net_state(module, net, framework):
+    """(name, shape) of everything that a built net keeps, in its own order."""
+    if framework in ("torch", "paddle"):
+        return [(name, tuple(value.shape)) for name, value in net.state_dict().items()]
+    arg_shapes, _, aux_shapes = net.infer_shape(data=(1, 3, 112, 112))
+    args = [(n, s) for n, s in zip(net.list_arguments(), arg_shapes, strict=True) if n != "data"]
+    return args + list(zip(net.list_auxiliary_states(), aux_shapes, strict=True))
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("name", ALL)
+def test_listing_and_net_have_one_state(name, framework, request):
+    module = request.getfixturevalue(f"{framework}_module")
+    listed = [(entry.name, entry.shape) for entry in state_entries(spec(name), framework)]
+    assert net_state(module, build(name, framework), framework) == listed
+
+
+@pytest.mark.parametrize(("name", "options"), VARIED)
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_options_reach_net_and_listing(name, options, framework, request):
+    module = request.getfixturevalue(f"{framework}_module")
+    listed = [(entry.name, entry.shape) for entry in state_entries(spec(name, **options), framework)]
+    assert net_state(module, build(name, framework, **options), framework) == listed
+
+
+@pytest.mark.parametrize(("source", "target"), list(itertools.permutations(FRAMEWORKS, 2)))
+@pytest.mark.parametrize("name", SMALL)
+def test_exchange_and_back_is_byte_identical(name, source, target):
+    arch = spec(name)
+    state = seeded_state(arch, source)
+    there = exchange(state, source, target, arch)
+    assert [(n, a.shape) for n, a in there.items()] == [(e.name, e.shape) for e in state_entries(arch, target)]
+    back = exchange(there, target, source, arch)
+    assert list(back) == list(state)
+    for entry in state_entries(arch, source):
+        assert back[entry.name].dtype == state[entry.name].dtype
+        assert back[entry.name].tobytes() == state[entry.name].tobytes(), entry.name
+
+
+def test_paddle_linear_is_transposed_and_nothing_else():
+    arch = spec("r18")
+    torch_state, paddle_state = seeded_state(arch, "torch"), seeded_state(arch, "paddle")
+    assert np.array_equal(paddle_state["fc.weight"], torch_state["fc.weight"].T)
+    assert paddle_state["fc.weight"].flags.c_contiguous
+    assert [e.name for e in state_entries(arch, "paddle") if e.transposed] == ["fc.weight"]
+
+
+def test_effective_exchange_counts_a_fixed_gamma_as_one():
+    arch = spec("r18")
+    state = seeded_state(arch, "mxnet")
+    assert np.all(np.abs(state["fc1_gamma"] - 1) > 0.4), "the trap must be armed"
+    assert np.array_equal(exchange(state, "mxnet", "torch", arch)["features.weight"], state["fc1_gamma"])
+    effective = exchange(state, "mxnet", "torch", arch, effective=True)
+    assert np.array_equal(effective["features.weight"], np.ones(512, np.float32))
+    plain = seeded_state(arch, "torch")
+    assert all(np.array_equal(effective[name], plain[name]) for name in plain)
+
+
+def test_counters_are_left_behind_and_start_at_zero():
+    arch = spec("mobilefacenet")
+    state = seeded_state(arch, "torch")
+    state["conv1.bn.num_batches_tracked"] = np.array(7, np.int64)
+    there = exchange(state, "torch", "mxnet", arch)
+    assert not any("num_batches" in name for name in there)
+    back = exchange(there, "mxnet", "torch", arch)
+    assert back["conv1.bn.num_batches_tracked"] == 0
+    assert back["conv1.bn.num_batches_tracked"].dtype == np.int64
+    without = {name: array for name, array in state.items() if "num_batches" not in name}
+    assert len(exchange(without, "torch", "paddle", arch)) == len(without)
+
+
+def test_misfits_are_refused_by_name():
+    arch = spec("r18")
+    state = seeded_state(arch, "torch")
+    missing = {name: array for name, array in state.items() if name != "layer2.1.prelu.weight"}
+    with pytest.raises(WeightsError, match=r"missing layer2\.1\.prelu\.weight; left over nothing"):
+        to_canonical(missing, "torch", arch)
+    with pytest.raises(WeightsError, match=r"missing nothing; left over head\.weight"):
+        to_canonical(state | {"head.weight": np.zeros((10, 512))}, "torch", arch)
+    with pytest.raises(WeightsError, match=r"fc\.weight has shape .* needs \(25088, 512\)"):
+        to_canonical(seeded_state(arch, "paddle") | {"fc.weight": state["fc.weight"]}, "paddle", arch)
+    with pytest.raises(WeightsError, match="iresnet18 in mxnet"):
+        to_canonical(state, "mxnet", arch)
+    with pytest.raises(WeightsError, match="lack"):
+        from_canonical({}, "torch", arch)
+
+
+def test_statistics_are_the_auxiliary_states():
+    arch = spec("mobilefacenet")
+    args, aux = split_auxiliary(seeded_state(arch, "mxnet"), arch)
+    assert len(args) + len(aux) == 283
+    assert len(aux) == 100
+    assert all(name.endswith(("_moving_mean", "_moving_var")) for name in aux)
+
+
+def test_kit_correspondence(upstream_kit):
+    """The pairs that the kit found by running the upstreams are those of names.py."""
+    files = {
+        "mxnet_fresnet_r18__torch_insightface_iresnet18": ("r18", "mxnet"),
+        "mxnet_fresnet_r50__torch_insightface_iresnet50": ("r50", "mxnet"),
+        "paddle_plsc_iresnet18__torch_insightface_iresnet18": ("r18", "paddle"),
+        "paddle_insightface_mobilefacenet_128__torch_ffc_mobilefacenet": ("mobilefacenet", "paddle"),
+    }
+    for file, (name, framework) in files.items():
+        lines = (upstream_kit / "correspondence" / f"{file}.tsv").read_text(encoding="utf-8").splitlines()[1:]
+        theirs = {tuple(line.split("\t")[:2]) for line in lines}
+        by_parameter = {e.parameter.name: e.name for e in state_entries(spec(name), "torch") if e.parameter}
+        ours = {(e.name, by_parameter[e.parameter.name]) for e in state_entries(spec(name), framework)}
+        assert ours == theirs, file
+
+
+def test_seeded_weights_never_change():
+    arrays = seeded_arrays(spec("mobilefacenet"))
+    blob = b"".join(arrays[name].tobytes() for name in sorted(arrays))
+    assert {array.dtype for array in arrays.values()} == {np.dtype(np.float32)}
+    assert zlib.crc32(blob) == 2365397143
+    other = seeded_arrays(spec("mobilefacenet"), seed=1)
+    assert all(not np.array_equal(arrays[name], other[name]) for name in arrays)
+
+
+def test_seeded_weights_depend_on_name_and_shape_alone():
+    """Two depths share their layers' weights as far as names, shapes and gains agree."""
+    r18, r34 = seeded_arrays(spec("r18")), seeded_arrays(spec("r34"))
+    assert np.array_equal(r18["layer3.1.conv2.weight"], r34["layer3.1.conv2.weight"])
+    assert not np.array_equal(r18["layer3.0.conv2.weight"], r18["layer3.1.conv2.weight"])
+
+
+def test_every_role_is_drawn():
+    roles = {parameter.role for name in SMALL for layer in spec(name).layers() for parameter in layer.parameters}
+    assert roles == set(ROLES)
+
+
+DEPTHS = [
+    "r18",
+    "r50",
+    "mobilefacenet",
+    pytest.param("r100", marks=pytest.mark.slow),
+    pytest.param("r200", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("name", DEPTHS)
+def test_seeded_activations_are_of_order_one(name, torch_module):
+    """Standard deviation of every BatchNorm output and every sum between 0.05 and 5; inputs are told apart."""
+    arch = spec(name)
+    net = build(name, "torch")
+    net.load_state_dict({n: torch_module.from_numpy(a) for n, a in seeded_state(arch, "torch").items()}, strict=True)
+    net.eval()
+    seen: dict[str, float] = {}
+    wanted = [layer.name for layer in arch.layers() if layer.op in ("BatchNormalization", "Add")]
+    for path in wanted:
+        module = net.get_submodule(path)
+        module.register_forward_hook(lambda _m, _i, out, path=path: seen.__setitem__(path, float(out.std())))
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 3, 112, 112)).astype(np.float32)
+    with torch_module.no_grad():
+        out = net(torch_module.from_numpy(x)).numpy()
+    assert sorted(seen) == sorted(wanted)
+    assert min(seen.values()) > 0.05, min(seen, key=seen.get)
+    assert max(seen.values()) < 5, max(seen, key=seen.get)
+    assert np.linalg.norm(out[0] - out[1]) > 0.1 * np.linalg.norm(out[0])
