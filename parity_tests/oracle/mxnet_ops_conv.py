@@ -1,0 +1,199 @@
+"""MXNet: convolutions, fully connected layers, pooling, upsampling.
+
+Source: ``src/operator/nn/{convolution,deconvolution,fully_connected,pooling,upsampling}-inl.h`` of MXNet 1.9.1; the
+tests hold each against it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from facecvt.converters.errors import AttributeValueError
+from facecvt.parity_tests.oracle.kernels_conv import convolution, transposed_convolution
+from facecvt.parity_tests.oracle.kernels_pool import max_pool, mean_pool, power_pool, sum_pool
+from facecvt.parity_tests.oracle.mxnet_attributes import MxnetAttributes, mxnet_operator
+from facecvt.parity_tests.oracle.values import Compute, Value
+
+
+@mxnet_operator("Convolution", "Convolution_v1")
+def define_convolution(attributes: MxnetAttributes) -> Compute:
+    """data, weight[, bias]; no_bias False, num_group 1, stride and dilate 1 (0 means 1), pad 0."""
+    kernel = attributes.integers("kernel")
+    rank = len(kernel)
+    strides, dilations = attributes.steps("stride", rank), attributes.steps("dilate", rank)
+    pad = attributes.integers("pad", (0,) * rank)
+    groups = attributes.integer("num_group", 1)
+    no_bias = attributes.flag("no_bias", False)
+    filters = attributes.integer("num_filter")
+    attributes.channels_first()
+
+    def compute(x: list[Any]) -> Sequence[Any]:
+        data, weight = x[:2]
+        if weight.shape[0] != filters or weight.shape[2:] != kernel:
+            raise AttributeValueError(f"num_filter {filters}, kernel {kernel} and a weight of shape {weight.shape}")
+        bias = None if no_bias else x[2]
+        return [
+            convolution(data, weight, bias, strides=strides, dilations=dilations, begin=pad, end=pad, groups=groups)
+        ]
+
+    return compute
+
+
+@mxnet_operator("Deconvolution")
+def define_deconvolution(attributes: MxnetAttributes) -> Compute:
+    """data, weight[, bias]; no_bias True here; target_shape, where given, replaces pad and adj."""
+    kernel = attributes.integers("kernel")
+    rank = len(kernel)
+    strides, dilations = attributes.steps("stride", rank), attributes.steps("dilate", rank)
+    pad, adjust = attributes.integers("pad", (0,) * rank), attributes.integers("adj", (0,) * rank)
+    target = attributes.integers("target_shape")
+    groups = attributes.integer("num_group", 1)
+    no_bias = attributes.flag("no_bias", True)
+    attributes.integer("num_filter")
+    attributes.channels_first()
+
+    def compute(x: list[Any]) -> Sequence[Any]:
+        data, weight = x[:2]
+        full = [
+            s * (n - 1) + d * (k - 1) + 1 for s, n, d, k in zip(strides, data.shape[2:], dilations, kernel, strict=True)
+        ]
+        if any(target):
+            begin = [(f - t + 1) // 2 for f, t in zip(full, target, strict=True)]
+            out: Sequence[int] = target
+        else:
+            begin = list(pad)
+            out = [f - 2 * p + a for f, p, a in zip(full, pad, adjust, strict=True)]
+        bias = None if no_bias else x[2]
+        return [
+            transposed_convolution(
+                data, weight, bias, strides=strides, dilations=dilations, begin=begin, out=out, groups=groups
+            )
+        ]
+
+    return compute
+
+
+@mxnet_operator("FullyConnected")
+def define_fully_connected(attributes: MxnetAttributes) -> Compute:
+    """data, weight (out, in)[, bias]; flatten True joins all axes but the first, else the last axis alone is mapped."""
+    no_bias, flatten = attributes.flag("no_bias", False), attributes.flag("flatten", True)
+    hidden = attributes.integer("num_hidden")
+
+    def compute(x: list[Any]) -> Sequence[Any]:
+        data, weight = x[:2]
+        if weight.shape[0] != hidden:
+            raise AttributeValueError(f"num_hidden {hidden} and a weight of shape {weight.shape}")
+        rows = data.reshape(data.shape[0], -1) if flatten else data
+        y = rows @ weight.T
+        if not no_bias:
+            y += x[2]
+        return [y]
+
+    return compute
+
+
+def _pool_lengths(
+    convention: str, spatial: Sequence[int], kernel: Sequence[int], strides: Sequence[int], pad: Sequence[int]
+) -> list[int]:
+    if convention == "same":
+        return [math.ceil(n / s) for n, s in zip(spatial, strides, strict=True)]
+    spans = [(n + 2 * p - k, s) for n, p, k, s in zip(spatial, pad, kernel, strides, strict=True)]
+    if convention == "full":
+        return [1 + -(-span // s) for span, s in spans]
+    return [1 + span // s for span, s in spans]
+
+
+@mxnet_operator("Pooling", "Pooling_v1")
+def define_pooling(attributes: MxnetAttributes) -> Compute:
+    """pool_type max, pooling_convention valid, global_pool False, padding counted in means.
+
+    A mean divides by the part of the window that lies inside the padded input (or the input, without padding counted):
+    the last window of the convention "full" may reach beyond.
+    """
+    kind = attributes.one_of("pool_type", "max", ("max", "avg", "sum", "lp"))
+    convention = attributes.one_of("pooling_convention", "valid", ("valid", "full", "same"))
+    everything = attributes.flag("global_pool", False)
+    kernel = attributes.integers("kernel")
+    stride, pad_written = attributes.integers("stride"), attributes.integers("pad")
+    count_pad = attributes.flag("count_include_pad", True)
+    power = attributes.integer("p_value", 0)
+    attributes.channels_first()
+
+    def compute(x: list[Any]) -> Sequence[Any]:
+        data: Value = x[0]
+        spatial = data.shape[2:]
+        rank = len(spatial)
+        size = spatial if everything else kernel
+        strides = (1,) * rank if everything or not stride else tuple(step or 1 for step in stride)
+        pad = (0,) * rank if everything or not pad_written else pad_written
+        out = [1] * rank if everything else _pool_lengths(convention, spatial, size, strides, pad)
+        window = (size, strides, (1,) * rank, pad, out)
+        if kind == "max":
+            return [max_pool(data, *window)]
+        if kind == "sum":
+            return [sum_pool(data, *window)]
+        if kind == "lp":
+            return [power_pool(data, power, *window)]
+        counted = [(-p, n + p) if count_pad else (0, n) for n, p in zip(spatial, pad, strict=True)]
+        return [mean_pool(data, *window, counted)]
+
+    return compute
+
+
+@mxnet_operator("UpSampling")
+def define_upsampling(attributes: MxnetAttributes) -> Compute:
+    """nearest: every input repeated to the size scale * first input, then joined; bilinear: a grouped Deconvolution."""
+    scale = attributes.integer("scale")
+    kind = attributes.one_of("sample_type", "", ("nearest", "bilinear"))
+    join = attributes.one_of("multi_input_mode", "concat", ("concat", "sum"))
+    filters = attributes.integer("num_filter", 0)
+
+    def nearest(x: list[Any]) -> Sequence[Any]:
+        rows = x[0].shape[2] * scale
+        parts = [part.repeat(rows // part.shape[2], axis=2).repeat(rows // part.shape[2], axis=3) for part in x]
+        return [sum(parts[1:], start=parts[0]) if join == "sum" else np.concatenate(parts, axis=1)]
+
+    def bilinear(x: list[Any]) -> Sequence[Any]:
+        data, weight = x
+        out = [n * scale for n in data.shape[2:]]
+        begin = [math.ceil((scale - 1) / 2.0)] * 2
+        return [
+            transposed_convolution(
+                data, weight, None, strides=(scale,) * 2, dilations=(1, 1), begin=begin, out=out, groups=filters
+            )
+        ]
+
+    return nearest if kind == "nearest" else bilinear
+
+
+@mxnet_operator("dot")
+def define_dot(attributes: MxnetAttributes) -> Compute:
+    """Last axis of the first with the first axis of the second operand, each transposed before where asked."""
+    left, right = attributes.flag("transpose_a", False), attributes.flag("transpose_b", False)
+    attributes.ignore("forward_stype")
+
+    def compute(x: list[Any]) -> Sequence[Any]:
+        a, b = x
+        # transpose_a moves the first axis to the end, transpose_b the last one to the front.
+        a = np.moveaxis(a, 0, -1) if left else a
+        b = np.moveaxis(b, -1, 0) if right else b
+        return [np.tensordot(a, b, axes=1)]
+
+    return compute
+
+
+@mxnet_operator("batch_dot")
+def define_batch_dot(attributes: MxnetAttributes) -> Compute:
+    """Matrix product over the last two axes, each transposed before where asked."""
+    left, right = attributes.flag("transpose_a", False), attributes.flag("transpose_b", False)
+    attributes.ignore("forward_stype")
+
+    def compute(x: list[Any]) -> Sequence[Any]:
+        a, b = x
+        return [(a.swapaxes(-1, -2) if left else a) @ (b.swapaxes(-1, -2) if right else b)]
+
+    return compute

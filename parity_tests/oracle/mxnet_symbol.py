@@ -1,0 +1,109 @@
+"""The oracle of MXNet symbols: a symbol and its weights evaluated at inference in numpy, float64 by default.
+
+Values have the names that MXNet gives them: ``<node>_output``, ``<node>_output0`` and so on for a split,
+``<bn>_mean`` and ``<bn>_var`` where BatchNorm shows them. Labels are not inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from facecvt.converters.errors import UnsupportedOperatorsError
+from facecvt.converters.formats.mapped import Array
+from facecvt.converters.formats.mxnet_model import MxnetModel
+from facecvt.parity_tests.oracle import (  # noqa: F401 - importing a family registers it
+    mxnet_ops_conv,
+    mxnet_ops_elementwise,
+    mxnet_ops_normalise,
+    mxnet_ops_shape,
+)
+from facecvt.parity_tests.oracle.evaluator import Evaluator, Key, OnValue, Step
+from facecvt.parity_tests.oracle.mxnet_attributes import MXNET_OPERATORS, MxnetAttributes
+from facecvt.parity_tests.oracle.values import Value
+
+
+class MxnetOracle:
+    """An MXNet model in numpy.
+
+    Args:
+        model: symbol and weights.
+        dtype: what floating point numbers are computed in.
+
+    Raises:
+        UnsupportedOperatorsError: operators without a definition, all of them.
+        AttributeValueError: an attribute that no definition knows.
+        ConversionError: two different outputs of one name.
+    """
+
+    def __init__(self, model: MxnetModel, dtype: DTypeLike = np.float64) -> None:
+        self.dtype = np.dtype(dtype)
+        source = str(model.symbol.path)
+        nodes = model.symbol.nodes
+        weights: dict[str, Array] = {**model.args, **model.aux}
+        used = _used_nodes(model)
+        unknown: dict[str, list[str]] = {}
+        for index in used:
+            if nodes[index].op != "null" and MXNET_OPERATORS.get(nodes[index].op) is None:
+                unknown.setdefault(nodes[index].op, []).append(nodes[index].name)
+        if unknown:
+            raise UnsupportedOperatorsError(source, unknown)
+
+        steps: list[Step] = []
+        constants: dict[Key, Array] = {}
+        inputs: dict[str, Key] = {}
+        names: dict[tuple[int, int], str] = {}
+        for index in used:
+            node = nodes[index]
+            if node.op == "null":
+                names[(index, 0)] = node.name
+                if node.name in weights:
+                    constants[(index, 0)] = weights[node.name]
+                else:
+                    inputs[node.name] = (index, 0)
+                continue
+            definition = MXNET_OPERATORS.get(node.op)
+            assert definition is not None
+            attributes = MxnetAttributes(node.op, node.name, node.attrs, len(node.inputs), self.dtype)
+            compute = definition.build(attributes)
+            suffixes = definition.suffixes(attributes)
+            attributes.finish()
+            shown = tuple(f"{node.name}_{suffix}" for suffix in suffixes)
+            keys = tuple((index, output) for output in range(len(shown)))
+            names.update(zip(keys, shown, strict=True))
+            steps.append(Step(node.name, node.op, tuple(node.inputs[: definition.operands]), keys, shown, compute))
+        outputs = [(names.get(head, nodes[head[0]].name), head) for head in model.symbol.heads]
+        self._evaluator = Evaluator(source, steps, constants, inputs, outputs, self.dtype)
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of what must be fed: variables without a weight, labels left out."""
+        return list(self._evaluator.inputs)
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the heads, in their order."""
+        return [name for name, _ in self._evaluator.outputs]
+
+    @property
+    def layer_names(self) -> list[str]:
+        """Names of all computed values in the order in which they are computed."""
+        return self._evaluator.layer_names
+
+    def run(self, feeds: Mapping[str, Value], on_value: OnValue | None = None) -> dict[str, Value]:
+        """Evaluate; see :meth:`facecvt.parity_tests.oracle.evaluator.Evaluator.run`."""
+        return self._evaluator.run({name: np.asarray(feed, self.dtype) for name, feed in feeds.items()}, on_value)
+
+
+def _used_nodes(model: MxnetModel) -> list[int]:
+    """Indices of the nodes that the heads need at inference; labels, and what only feeds them, are not among them."""
+    nodes = model.symbol.nodes
+    needed = {head[0] for head in model.symbol.heads}
+    for index in range(len(nodes) - 1, -1, -1):
+        if index in needed:
+            definition = MXNET_OPERATORS.get(nodes[index].op)
+            operands = nodes[index].inputs[: definition.operands] if definition else nodes[index].inputs
+            needed.update(source for source, _ in operands)
+    return sorted(needed)
