@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from facecvt.converters.errors import UsageError
+from facecvt.converters.errors import AmbiguousModelError, UsageError
 from facecvt.converters.formats import locate_mxnet, locate_paddle, locate_single
 from facecvt.converters.formats.archives import archive_stem, unpack
 from facecvt.converters.formats.model_files import (
@@ -82,6 +82,8 @@ def locate(framework: Framework, spelling: str | Path, *, epoch: int | None = No
         raise ambiguous(path, f"{len(folders)} folders with a model lie in it", inside, "name one of them")
     try:
         return rules.path(path)  # x/ may lie beside x-symbol.json or x.pdmodel, and the latter are meant
+    except AmbiguousModelError:
+        raise
     except UsageError:
         raise UsageError(f"{path}: no {rules.expected} in this folder or below it; {_contents(path)}") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Literal
 
 from facecvt.converters.errors import AmbiguousModelError, UsageError
 
+_ENDING = re.compile(r"(-symbol|-\d{4,})?\.\w+$")
 _GENERIC_STEMS = frozenset({"model", "inference", "__model__", "weights", "pytorch_model"})
 
 
@@ -101,9 +103,11 @@ def no_such_path(path: Path, what: str) -> UsageError:
         names = sorted(entry.name for entry in parent.iterdir() if not entry.name.startswith("."))
     except OSError:
         names = []
-    near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
+    stems = {_ENDING.sub("", name): name for name in names}  # users often leave the ending out
+    close = difflib.get_close_matches(wanted, [*names, *stems], n=3, cutoff=0.6)
+    near = list(dict.fromkeys(str(parent / stems.get(name, name)) for name in close))
     if near:
-        hint = f"did you mean {' or '.join(str(parent / name) for name in near)}?"
+        hint = f"did you mean {' or '.join(near)}?"
     elif names:
         hint = f"{parent} holds {', '.join(names[:8])}" + (f", and {len(names) - 8} more" if len(names) > 8 else "")
     else:
