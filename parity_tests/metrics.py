@@ -93,7 +93,7 @@ def compare(expected: NumpyArray, actual: NumpyArray) -> Metrics:
 
 
 def bits_lost(error: float, floor: float) -> float:
-    """log2 of an error over the floor of its tap: how many bits more than rounding were lost; 0 at or below the floor."""
+    """log2 of an error over the floor of its tap: the bits lost beyond rounding; 0 at or below the floor."""
     if math.isnan(error):
         return math.inf
     return math.log2(error / floor) if error > floor else 0.0

@@ -8,7 +8,8 @@ Two rules hold for all of them. The outputs come from the model exactly as it is
 settings: whatever is done to reach inner values is done to a second instance, because looking inside switches off the
 very optimisations that a user will run with. And every array that is returned is an array of its own.
 
-A runtime overrides :meth:`Runtime._open`, :meth:`Runtime._run_impl` and, where it holds something, :meth:`Runtime._close`.
+A runtime overrides :meth:`Runtime._open`, :meth:`Runtime._run_impl` and, where it holds something,
+:meth:`Runtime._close`.
 """
 
 from __future__ import annotations

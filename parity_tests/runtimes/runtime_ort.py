@@ -1,0 +1,112 @@
+"""ONNX Runtime: an ONNX file as written.
+
+Outputs come from a session with ONNX Runtime's default options on the file itself. Inner values come from a second
+session on a temporary copy of the file in which they are graph outputs. That copy needs no ONNX library and no second
+model in memory: a protobuf message that is repeated is merged with the first, so the bytes of a small ModelProto that
+holds nothing but the additional outputs are appended to a copy of the file.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from facecvt.converters.errors import FrameworkMissingError
+from facecvt.parity_tests.runtimes.runtime import Capture, NumpyArray, RunFailedError, Runtime, named_outputs
+
+PIP_COMMAND = "pip install onnxruntime==1.31.1"
+THREADS = 2
+SEVERITY_ERROR = 3
+
+
+class OrtRuntime(Runtime):
+    """An ONNX file in ONNX Runtime on the CPU. A tap is the name of any value that the graph computes.
+
+    Args:
+        path: the ``.onnx`` file; external data is found beside it.
+    """
+
+    framework: ClassVar[str] = "onnxruntime"
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(str(path))
+        self.path = Path(path)
+        self._session: Any = None
+        self._tapped: Any = None
+        self._taps: frozenset[str] = frozenset()
+
+    def _open(self) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise FrameworkMissingError("onnxruntime", f"run {self.path}", PIP_COMMAND) from error
+        self._onnxruntime = onnxruntime
+        self._session = self._start(str(self.path))
+        self.input_names = [value.name for value in self._session.get_inputs()]
+        self.output_names = [value.name for value in self._session.get_outputs()]
+
+    def _start(self, model: str | bytes, *, optimised: bool = True) -> Any:
+        options = self._onnxruntime.SessionOptions()
+        options.intra_op_num_threads = THREADS
+        options.log_severity_level = SEVERITY_ERROR
+        if not optimised:
+            options.graph_optimization_level = self._onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if isinstance(model, bytes):
+            key = "session.model_external_initializers_file_folder_path"
+            options.add_session_config_entry(key, str(self.path.absolute().parent))
+        return self._onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def _run_impl(self, inputs: Mapping[str, NumpyArray], taps: Sequence[str]) -> Capture:
+        arrays = self._session.run(None, dict(inputs))
+        outputs = named_outputs(self.output_names, arrays, self.model)
+        if not taps:
+            return Capture(outputs)
+        if not self._taps.issuperset(taps):
+            self._open_tapped(taps)
+        return Capture(outputs, dict(zip(taps, self._tapped.run(list(taps), dict(inputs)), strict=True)))
+
+    def _open_tapped(self, taps: Sequence[str]) -> None:
+        """Open a copy of the model whose outputs are the taps as well."""
+        self._tapped = None
+        more = [tap for tap in taps if tap not in self.output_names]
+        suffix = additional_outputs(more)
+        try:
+            if self._has_external_data():
+                self._tapped = self._start(self.path.read_bytes() + suffix, optimised=False)
+            else:
+                with tempfile.TemporaryDirectory(prefix="facecvt-taps-") as folder:
+                    copy = Path(folder) / "model.onnx"
+                    shutil.copyfile(self.path, copy)
+                    with open(copy, "ab") as file:
+                        file.write(suffix)
+                    self._tapped = self._start(str(copy), optimised=False)
+        except Exception as error:
+            raise RunFailedError(
+                f"onnxruntime cannot open {self.path} with {len(more)} inner value(s) as outputs, "
+                f"{more[:3]} among them: {error}"
+            ) from error
+        self._taps = frozenset(taps)
+
+    def _has_external_data(self) -> bool:
+        """Whether weights lie outside the file; then the file itself is small."""
+        import onnx
+
+        if self.path.stat().st_size > (1 << 26):
+            return False
+        model = onnx.load(str(self.path), load_external_data=False)
+        return any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer)
+
+    def _close(self) -> None:
+        self._session = self._tapped = None
+        self._taps = frozenset()
+
+
+def additional_outputs(names: Sequence[str]) -> bytes:
+    """A serialised ModelProto with nothing but graph outputs of these names; their types are left to inference."""
+    import onnx
+
+    graph = onnx.GraphProto(output=[onnx.ValueInfoProto(name=name) for name in names])
+    return onnx.ModelProto(graph=graph).SerializeToString()
