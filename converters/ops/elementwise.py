@@ -136,13 +136,13 @@ def aligned(op: PaddleOp, b: Builder, smaller: ir.Value, larger_rank: int, axis:
         kept = shape[:missing]
         if constant(smaller) is not None:
             return b.reshaped(smaller, [int(dim) for dim in kept if dim is not None])
-        result: ir.Value = b.emit("Squeeze", [smaller, b.const(axes)])
-        return result
+        squeezed: ir.Value = b.emit("Squeeze", [smaller, b.const(axes)])
+        return squeezed
     if missing < 0:
         raise op.refuse(f"axis {axis}: shape {shape} does not fit into {larger_rank} dimensions from there on")
     if constant(smaller) is not None:
         return b.reshaped(smaller, [*(int(dim) for dim in shape if dim is not None), *[1] * missing])
-    result = b.emit("Unsqueeze", [smaller, b.const(list(range(len(shape), len(shape) + missing)))])
+    result: ir.Value = b.emit("Unsqueeze", [smaller, b.const(list(range(len(shape), len(shape) + missing)))])
     return result
 
 

@@ -62,6 +62,12 @@ def as_ints(expression: str) -> list[int] | None:
     )
 
 
+def literal_zero(expression: str) -> bool:
+    """Whether a list has a 0 written in it, as an element."""
+    node = tree(expression)
+    return isinstance(node, ast.List) and any(isinstance(item, ast.Constant) and item.value == 0 for item in node.elts)
+
+
 def display(items: Sequence[str]) -> str:
     return f"[{', '.join(items)}]"
 

@@ -4,8 +4,8 @@ Reading. MXNet's FullyConnected holds its weight as (out, in) and by default fla
 Paddle holds it as (in, out); it stays so (MatMul, or Gemm with transB 0), so that its bytes can be copied. ONNX's Gemm
 is brought to alpha = beta = 1 and an untransposed first operand by nodes around it.
 
-Writing. A product with a weight becomes nn.Linear, which holds (out, in); any other product is ``a @ b``. Sources: MXNet
-1.9.1 and Paddle 3.3.1 operator registrations, ONNX operator specification, torch.nn.Linear.
+Writing. A product with a weight becomes nn.Linear, which holds (out, in); any other product is ``a @ b``. Sources:
+MXNet 1.9.1 and Paddle 3.3.1 operator registrations, ONNX operator specification, torch.nn.Linear.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def last_two_swapped(op: SourceOp, b: Builder, value: ir.Value) -> ir.Value:
     array = constant(value)
     if array is not None and array.ndim >= 2:
         swapped = np.ascontiguousarray(np.swapaxes(array, -1, -2))
-        result: ir.Value = b.const(swapped, None, f"{name_of(value)}/transposed")
-        return result
+        weight: ir.Value = b.const(swapped, None, f"{name_of(value)}/transposed")
+        return weight
     found = known_rank(value)
     if found is None or found < 2:
         raise op.refuse(f"transposing {name_of(value)!r} needs at least 2 dimensions, and their number to be known")
-    result = b.emit("Transpose", [value], perm=[*range(found - 2), found - 1, found - 2])
+    result: ir.Value = b.emit("Transpose", [value], perm=[*range(found - 2), found - 1, found - 2])
     return result
 
 
@@ -160,7 +160,7 @@ def gemm_to_torch(node: ir.Node, t: TorchCode) -> None:
         product = f"{t.arg(x)} @ {t.arg(weight)}" + (".T" if transposed else "")
         t.assign(node.outputs[0], product if added is None else f"{product} + {t.arg(added)}")
         return
-    out_features, in_features = matrix.shape if transposed else matrix.shape[::-1]
+    out_features = matrix.shape[0] if transposed else matrix.shape[1]
     if bias is not None and (bias.size not in (1, out_features) or (bias.ndim and bias.shape[-1] != bias.size)):
         t.assign(node.outputs[0], f"{linear(node, t, weight, None)}({t.arg(x)}) + {t.arg(added)}")
         return

@@ -83,3 +83,17 @@ def unused_name(graph: ir.Graph, name: str) -> str:
         count += 1
         candidate = f"{name}_{count}"
     return candidate
+
+
+def drop_attribute(node: ir.Node, attribute_name: str, opset: int, *, harmless: int | str) -> None:
+    """Leave out an attribute that the older opset lacks, where its value means what the older opset does anyway.
+
+    Raises:
+        ConversionError: it has another value.
+    """
+    found = node.attributes.pop(attribute_name, None)
+    if found is not None and found.value != harmless and found.value not in (0, ""):
+        raise ConversionError(
+            f"{node.op_type} {node.name!r}: {attribute_name} = {found.value!r} cannot be expressed at opset {opset}. "
+            "Choose a newer --opset."
+        )
