@@ -1,4 +1,4 @@
-"""The elements of an array as every file format here wants them: little-endian, C-ordered, without a copy if possible."""
+"""The elements of an array as every file format here wants them: little-endian, C-ordered, uncopied if possible."""
 
 from __future__ import annotations
 
