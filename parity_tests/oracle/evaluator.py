@@ -85,6 +85,7 @@ class Evaluator:
             if keys_by_name.setdefault(name, key) != key:
                 raise ConversionError(f"{source}: two different outputs have the name {name}; rename one of them")
         self._releases = self._last_uses()
+        self._used = {key for step in self.steps for key in step.inputs} | {key for _, key in self.outputs}
 
     @property
     def layer_names(self) -> list[str]:
@@ -158,7 +159,7 @@ class Evaluator:
             raise ConversionError(
                 f"{self.source}: {step.operator} {step.node} cannot be computed on operands of shape {shapes}: {error}"
             ) from error
-        wanted = max((index + 1 for index, key in enumerate(step.outputs) if key is not None), default=0)
+        wanted = max((index + 1 for index, key in enumerate(step.outputs) if key in self._used), default=0)
         if len(results) < wanted:
             raise ConversionError(
                 f"{self.source}: {step.operator} {step.node} gives {len(results)} result(s) here, "

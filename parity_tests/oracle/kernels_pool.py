@@ -101,7 +101,7 @@ def mean_pool(
 
 def power_pool(
     x: Value,
-    power: int,
+    power: float,
     kernel: Sequence[int],
     strides: Sequence[int],
     dilations: Sequence[int],

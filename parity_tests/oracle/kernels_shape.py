@@ -34,14 +34,15 @@ def reshape_special(shape: Sequence[int], source: Sequence[int], *, reverse: boo
     Args:
         shape: the codes; after -4 follow the two factors, one of which may be -1.
         source: dimensions of the input.
-        reverse: match codes and dimensions from the right.
+        reverse: match codes and dimensions from the right. The whole list is reversed, so that a split stands
+            as (second, first, -4).
 
     Raises:
         AttributeValueError: codes that do not fit the input.
     """
     codes, dims = list(shape), list(source)
     if reverse:
-        codes, dims = _reversed_codes(codes), dims[::-1]
+        codes, dims = codes[::-1], dims[::-1]
     target: list[int] = []
     taken = position = 0
     while position < len(codes):
@@ -62,7 +63,7 @@ def reshape_special(shape: Sequence[int], source: Sequence[int], *, reverse: boo
             second = whole // first if second == -1 else second
             if first * second != whole:
                 raise AttributeValueError(f"shape {tuple(shape)} splits {whole} into {first} x {second}")
-            target.extend((second, first) if reverse else (first, second))
+            target.extend((first, second))
             taken, position = taken + 1, position + 2
         else:  # a number, or -1: both stand for one dimension of the input
             target.append(code)
@@ -74,17 +75,6 @@ def reshape_special(shape: Sequence[int], source: Sequence[int], *, reverse: boo
         known = -math.prod(target)
         target[target.index(-1)] = math.prod(source) // known if known else 0
     return target
-
-
-def _reversed_codes(codes: list[int]) -> list[int]:
-    """Codes from right to left, where a -4 keeps standing before its two factors."""
-    groups: list[list[int]] = []
-    position = 0
-    while position < len(codes):
-        length = 3 if codes[position] == -4 else 1
-        groups.append(codes[position : position + length])
-        position += length
-    return [code for group in reversed(groups) for code in group]
 
 
 def _dimension(dims: list[int], index: int, shape: Sequence[int], source: Sequence[int]) -> int:

@@ -99,8 +99,6 @@ def define_fully_connected(attributes: MxnetAttributes) -> Compute:
 def _pool_lengths(
     convention: str, spatial: Sequence[int], kernel: Sequence[int], strides: Sequence[int], pad: Sequence[int]
 ) -> list[int]:
-    if convention == "same":
-        return [math.ceil(n / s) for n, s in zip(spatial, strides, strict=True)]
     spans = [(n + 2 * p - k, s) for n, p, k, s in zip(spatial, pad, kernel, strides, strict=True)]
     if convention == "full":
         return [1 + -(-span // s) for span, s in spans]
@@ -112,10 +110,11 @@ def define_pooling(attributes: MxnetAttributes) -> Compute:
     """pool_type max, pooling_convention valid, global_pool False, padding counted in means.
 
     A mean divides by the part of the window that lies inside the padded input (or the input, without padding counted):
-    the last window of the convention "full" may reach beyond.
+    the last window of the convention "full" may reach beyond. The convention "same" is refused: MXNet 1.9.1 has
+    it for one spatial axis only, and fails there.
     """
     kind = attributes.one_of("pool_type", "max", ("max", "avg", "sum", "lp"))
-    convention = attributes.one_of("pooling_convention", "valid", ("valid", "full", "same"))
+    convention = attributes.one_of("pooling_convention", "valid", ("valid", "full"))
     everything = attributes.flag("global_pool", False)
     kernel = attributes.integers("kernel")
     stride, pad_written = attributes.integers("stride"), attributes.integers("pad")
@@ -137,7 +136,9 @@ def define_pooling(attributes: MxnetAttributes) -> Compute:
         if kind == "sum":
             return [sum_pool(data, *window)]
         if kind == "lp":
-            return [power_pool(data, power, *window)]
+            # As MXNet computes it: the powers 1 and 3 keep their sign, so this is a norm for positive data only.
+            signed = {1: lambda: sum_pool(data, *window), 3: lambda: np.cbrt(sum_pool(data**3, *window))}
+            return [signed[power]() if power in signed else power_pool(data, power, *window)]
         counted = [(-p, n + p) if count_pad else (0, n) for n, p in zip(spatial, pad, strict=True)]
         return [mean_pool(data, *window, counted)]
 

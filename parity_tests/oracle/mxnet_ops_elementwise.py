@@ -183,7 +183,7 @@ def _cube_root(x: Value) -> Value:
 
 
 ONE_ELEMENT: dict[tuple[str, ...], Callable[[Value], Any]] = {
-    ("_copy", "identity", "BlockGrad", "stop_gradient", "make_loss"): lambda x: x,
+    ("_copy", "identity", "BlockGrad", "stop_gradient"): lambda x: x,
     ("relu",): elementwise.relu,
     ("sigmoid",): elementwise.sigmoid,
     ("softsign",): elementwise.softsign,
@@ -228,6 +228,12 @@ ONE_ELEMENT: dict[tuple[str, ...], Callable[[Value], Any]] = {
 }
 for _names, _compute in ONE_ELEMENT.items():
     define_elementwise(_names, _compute)
+
+
+@mxnet_operator("make_loss", suffixes=lambda attributes: ("loss",))
+def define_make_loss(attributes: MxnetAttributes) -> Compute:
+    """The loss itself."""
+    return lambda x: [x[0]]
 
 
 @mxnet_operator("add_n", "ElementWiseSum")

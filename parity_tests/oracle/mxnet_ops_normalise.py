@@ -24,7 +24,10 @@ def _batch_norm_suffixes(attributes: MxnetAttributes) -> tuple[str, ...]:
 
 @mxnet_operator("BatchNorm", "BatchNorm_v1", "CuDNNBatchNorm", suffixes=_batch_norm_suffixes)
 def define_batch_norm(attributes: MxnetAttributes) -> Compute:
-    """data, gamma, beta, moving_mean, moving_var; with output_mean_var also the moving mean and variance themselves."""
+    """data, gamma, beta, moving_mean, moving_var.
+
+    With output_mean_var also the moving mean, and 1 / sqrt(variance + eps) in the result that is called "var".
+    """
     epsilon, axis = attributes.number("eps", 1e-3), attributes.integer("axis", 1)
     fixed = attributes.flag("fix_gamma", True)
     attributes.ignore("momentum", "use_global_stats", "output_mean_var")
@@ -32,7 +35,7 @@ def define_batch_norm(attributes: MxnetAttributes) -> Compute:
     def compute(x: list[Any]) -> Sequence[Any]:
         data, gamma, beta, mean, variance = x
         y = normalise.batch_norm(data, None if fixed else gamma, beta, mean, variance, epsilon, axis)
-        return [y, mean, variance]
+        return [y, mean, 1 / np.sqrt(variance + epsilon)]
 
     return compute
 
@@ -99,9 +102,9 @@ def _rows_softmax(x: Value) -> Value:
 
 @mxnet_operator("SoftmaxActivation")
 def define_softmax_activation(attributes: MxnetAttributes) -> Compute:
-    """Over everything but the batch (instance), or over axis 1 (channel)."""
-    mode = attributes.one_of("mode", "instance", ("instance", "channel"))
-    return lambda x: [_rows_softmax(x[0]) if mode == "instance" else normalise.softmax(x[0], 1)]
+    """Over the last axis (instance; the documentation says "each instance", the kernel says otherwise), or axis 1."""
+    axis = {"instance": -1, "channel": 1}[attributes.one_of("mode", "instance", ("instance", "channel"))]
+    return lambda x: [normalise.softmax(x[0], axis)]
 
 
 @mxnet_operator("SoftmaxOutput", "Softmax", operands=1)
