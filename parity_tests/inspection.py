@@ -1,0 +1,355 @@
+"""What a model is made of: inputs and their contract, outputs, layers, weights, operators, and what would not convert.
+
+A model that cannot be converted is still described, as far as its files go: the record of its format always gives
+operators and weights; shapes, contracts and the architecture need the canonical graph. A weights file alone gives its
+arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facecvt.converters.contract import InputContract
+from facecvt.converters.errors import ConversionError, FacecvtError, UsageError
+from facecvt.converters.formats.detect import detect
+from facecvt.converters.formats.locate import Framework, MxnetFiles, OnnxFiles, PaddleFiles, TorchFiles, located
+from facecvt.converters.formats.mapped import Array
+
+if TYPE_CHECKING:
+    from facecvt.converters.graph import Graph
+
+
+@dataclass(frozen=True)
+class WeightFact:
+    """One weight array: name, shape, element type, bytes."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class LayerFact:
+    """One operator of the source: its name, the operator, the ONNX operators it becomes, shapes of its outputs.
+
+    ``onnx`` and ``shapes`` are empty where the operator vanishes, or where the model could not be read as a graph.
+    """
+
+    name: str
+    operator: str
+    onnx: tuple[str, ...] = ()
+    shapes: tuple[tuple[int | None, ...] | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class OperatorFact:
+    """One operator of the source.
+
+    Attributes:
+        operator: as its framework calls it.
+        count: nodes that use it.
+        readable: a rule reads it, so that it converts to ONNX.
+        to_torch: everything it becomes can be written to PyTorch; None where that is not known.
+        nodes: names of the nodes, listed where it does not convert.
+    """
+
+    operator: str
+    count: int
+    readable: bool
+    to_torch: bool | None
+    nodes: tuple[str, ...] = ()
+
+
+@dataclass
+class Inspection:
+    """The answer of ``facecvt inspect``.
+
+    Attributes:
+        framework: "mxnet", "paddle", "onnx" or "torch".
+        kind: "model", or "weights" for a file of arrays without a graph.
+        name: the model's name.
+        files: its files.
+        details: what is peculiar to the format, for example the program's dialect or a checkpoint's prefix.
+        contracts: one a data input.
+        outputs: name, shape and element type of each output.
+        layers: every operator in order.
+        weights: every array.
+        operators: every operator once.
+        recognised: name of the reference architecture that the graph is, None if none.
+        problems: what keeps it from being converted, each a complete message.
+        warnings: what a conversion would tell.
+    """
+
+    framework: str
+    kind: str
+    name: str
+    files: tuple[Path, ...]
+    details: dict[str, str] = field(default_factory=dict)
+    contracts: list[InputContract] = field(default_factory=list)
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    layers: list[LayerFact] = field(default_factory=list)
+    weights: list[WeightFact] = field(default_factory=list)
+    operators: list[OperatorFact] = field(default_factory=list)
+    recognised: str | None = None
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def weights_by_dtype(self) -> dict[str, dict[str, int]]:
+        """Element type -> how many arrays, elements and bytes."""
+        totals: dict[str, dict[str, int]] = {}
+        for weight in self.weights:
+            entry = totals.setdefault(weight.dtype, {"arrays": 0, "elements": 0, "bytes": 0})
+            entry["arrays"] += 1
+            entry["elements"] += int(np.prod(weight.shape, dtype=np.int64))
+            entry["bytes"] += weight.nbytes
+        return totals
+
+    def as_json(self) -> dict[str, Any]:
+        """The inspection as a JSON object."""
+        return {
+            "framework": self.framework,
+            "kind": self.kind,
+            "name": self.name,
+            "files": [str(path) for path in self.files],
+            "details": self.details,
+            "inputs": [contract.as_json() for contract in self.contracts],
+            "outputs": self.outputs,
+            "layers": [_plain(asdict(layer)) for layer in self.layers],
+            "weights": {
+                "arrays": len(self.weights),
+                "bytes": sum(weight.nbytes for weight in self.weights),
+                "by_dtype": self.weights_by_dtype(),
+                "list": [_plain(asdict(weight)) for weight in self.weights],
+            },
+            "operators": [_plain(asdict(operator)) for operator in self.operators],
+            "recognised": self.recognised,
+            "problems": self.problems,
+            "warnings": self.warnings,
+        }
+
+
+def inspect_model(spelling: str, *, framework: Framework | None = None, epoch: int | None = None) -> Inspection:
+    """Describe a model.
+
+    Args:
+        spelling: any path that a conversion takes, or a weights file alone.
+        framework: whose model it is; found out where it is not given.
+        epoch: MXNet only: which weights, where several lie there.
+
+    Raises:
+        UsageError: nothing of that name, or a name that leaves open what is meant.
+        ConversionError: the files are damaged.
+    """
+    whose: Framework = framework or detect(spelling)
+    if whose == "mxnet" and _is_weights_alone(spelling, epoch):
+        return _mxnet_weights(Path(spelling).expanduser())
+    with located(whose, spelling, epoch=epoch) as files:
+        if isinstance(files, MxnetFiles):
+            return _mxnet_model(files)
+        if isinstance(files, PaddleFiles):
+            return _paddle_model(files) if files.program is not None else _paddle_weights(files)
+        if isinstance(files, OnnxFiles):
+            return _onnx_model(files)
+        return _torch_weights(files)
+
+
+def _is_weights_alone(spelling: str, epoch: int | None) -> bool:
+    path = Path(spelling).expanduser()
+    if not path.is_file() or path.suffix not in (".params", ".npz", ".npy"):
+        return False
+    try:
+        with located("mxnet", path, epoch=epoch):
+            return False
+    except UsageError:
+        return True
+
+
+def _mxnet_model(files: MxnetFiles) -> Inspection:
+    from facecvt.converters.formats.mxnet_model import load_mxnet
+    from facecvt.converters.readers.from_mxnet import read_mxnet
+
+    model = load_mxnet(files)
+    nodes = [(node.name, node.op) for node in model.symbol.nodes if node.op != "null"]
+    major, minor = divmod(model.symbol.version // 100, 100)
+    found = Inspection("mxnet", "model", files.name, files.files(), {"symbol of MXNet": f"{major}.{minor}"})
+    found.weights = _weight_facts(model.args | model.aux)
+    _add_graph(found, nodes, "from_mxnet", lambda: read_mxnet(model))
+    return found
+
+
+def _mxnet_weights(path: Path) -> Inspection:
+    from facecvt.converters.formats.mxnet_params import read_params
+
+    params = read_params(path)
+    unnamed = {f"[{index}]": array for index, array in enumerate(params.unnamed)}
+    details = {
+        "arguments": str(len(params.args)),
+        "auxiliary states": str(len(params.aux)),
+        "plain names": str(len(params.bare)),
+        "without a name": str(len(unnamed)),
+    }
+    found = Inspection("mxnet", "weights", path.stem, (path,), {key: n for key, n in details.items() if n != "0"})
+    found.weights = _weight_facts(params.args | params.aux | params.bare | unnamed)
+    return found
+
+
+def _paddle_model(files: PaddleFiles) -> Inspection:
+    from facecvt.converters.formats.paddle_model import PaddleModel, load_paddle
+    from facecvt.converters.formats.paddle_program import read_program
+    from facecvt.converters.readers.from_paddle import read_paddle
+
+    details = {"weights": {"none": "not found"}.get(files.layout, files.layout)}
+    problem = None
+    try:
+        model = load_paddle(files)
+    except ConversionError as error:
+        if files.weights is not None or files.program is None:
+            raise
+        problem = str(error)
+        model = PaddleModel(read_program(files.program), {}, files.name, files.files())
+    program = model.program
+    version = f"{program.version // 10**6}.{program.version // 1000 % 1000}.{program.version % 1000}"
+    details |= {"program": program.dialect, "written by Paddle": version if program.version else "not said"}
+    found = Inspection("paddle", "model", files.name, files.files(), details)
+    found.weights = _weight_facts(model.params)
+    nodes = [(op.name, op.type) for op in program.ops]
+    if problem is None:
+        _add_graph(found, nodes, "from_paddle", lambda: read_paddle(model))
+    else:
+        found.problems.append(problem)
+        _add_operators(found, nodes, "from_paddle", {})
+    return found
+
+
+def _paddle_weights(files: PaddleFiles) -> Inspection:
+    from facecvt.converters.formats.paddle_params import read_pdparams
+
+    if files.weights is None:
+        raise UsageError(f"{files.name}: neither a program nor weights")
+    found = Inspection("paddle", "weights", files.name, files.files())
+    found.weights = _weight_facts(read_pdparams(files.weights))
+    return found
+
+
+def _onnx_model(files: OnnxFiles) -> Inspection:
+    from facecvt.converters.onnx_ir_lazy import ir
+    from facecvt.converters.readers.from_onnx import read_onnx
+
+    try:
+        model = ir.load(files.model)
+    except Exception:  # whatever protobuf and onnx_ir raise: the reader knows how to say it
+        read_onnx(files.model)
+        raise
+    body = model.graph
+    details = {
+        "opset": ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in body.opset_imports.items()),
+        "producer": " ".join(filter(None, (model.producer_name, model.producer_version))) or "not said",
+    }
+    found = Inspection("onnx", "model", files.name, files.files(), details)
+    for name, value in body.initializers.items():
+        tensor = value.const_value
+        if tensor is not None:
+            shape = tuple(int(size) for size in tensor.shape.numpy())
+            found.weights.append(WeightFact(name, shape, str(tensor.dtype.numpy()), tensor.nbytes))
+    nodes = [
+        (
+            node.name or str(node.outputs[0].name),
+            node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}::{node.op_type}",
+        )
+        for node in body
+    ]
+    _add_graph(found, nodes, "from_onnx", lambda: read_onnx(files.model))
+    return found
+
+
+def _torch_weights(files: TorchFiles) -> Inspection:
+    from facecvt.converters.formats.safetensors_file import read_safetensors
+    from facecvt.converters.formats.torch_state import read_state_dict
+
+    found = Inspection("torch", "weights", files.name, files.files())
+    if files.weights.suffix == ".safetensors":
+        found.weights = _weight_facts(read_safetensors(files.weights))
+        return found
+    state = read_state_dict(files.weights)
+    if state.wrapper:
+        found.details["lies under the key"] = state.wrapper
+    if state.prefix:
+        found.details["prefix of every key"] = state.prefix
+    if state.skipped:
+        found.details["no tensors"] = ", ".join(f"{key} ({kind})" for key, kind in state.skipped.items())
+    found.weights = _weight_facts(state.tensors)
+    return found
+
+
+def _weight_facts(arrays: Mapping[str, Array]) -> list[WeightFact]:
+    return [WeightFact(name, tuple(array.shape), str(array.dtype), int(array.nbytes)) for name, array in arrays.items()]
+
+
+def _add_graph(found: Inspection, nodes: list[tuple[str, str]], direction: str, read: Any) -> None:
+    """Everything that the canonical graph tells, or why there is none."""
+    from facecvt.reference_models.recognise import recognise
+
+    try:
+        graph: Graph = read()
+    except FacecvtError as error:
+        found.problems.append(str(error))
+        _add_operators(found, nodes, direction, {})
+        return
+    _add_operators(found, nodes, direction, _canonical_nodes(graph))
+    found.contracts = list(graph.contracts)
+    found.outputs = [_value_fact(value) for value in graph.outputs]
+    found.warnings = list(graph.warnings)
+    recognition = recognise(graph)
+    found.recognised = recognition.architecture.name if recognition is not None else None
+    unwritable = [operator for operator in found.operators if operator.to_torch is False]
+    for operator in unwritable:
+        found.problems.append(f"{operator.operator} x{operator.count} cannot be written to PyTorch")
+
+
+def _canonical_nodes(graph: Graph) -> dict[str, list[Any]]:
+    """Source node name -> canonical nodes it became."""
+    nodes: dict[str, list[Any]] = {}
+    for node in graph.body:
+        nodes.setdefault(node.metadata_props.get("facecvt.source_name", ""), []).append(node)
+    return nodes
+
+
+def _add_operators(
+    found: Inspection, nodes: list[tuple[str, str]], direction: str, canonical: Mapping[str, list[Any]]
+) -> None:
+    from facecvt.converters.graph import dims
+    from facecvt.converters.ops.registry import rule_for
+
+    grouped: dict[str, list[str]] = {}
+    for name, operator in nodes:
+        became = canonical.get(name, ())
+        ends = [dims(value) for value in became[-1].outputs] if became else []
+        found.layers.append(LayerFact(name, operator, tuple(node.op_type for node in became), tuple(ends)))
+        grouped.setdefault(operator, []).append(name)
+    for operator, names in sorted(grouped.items(), key=lambda item: (-len(item[1]), item[0])):
+        readable = rule_for(direction, operator) is not None
+        emitted = {node.op_type for name in names for node in canonical.get(name, ())}
+        writable = all(rule_for("to_torch", op_type) is not None for op_type in emitted) if canonical else None
+        shown = () if readable and writable is not False else tuple(names)
+        found.operators.append(OperatorFact(operator, len(names), readable, writable, shown))
+
+
+def _value_fact(value: Any) -> dict[str, Any]:
+    shape = None if value.shape is None else [size if isinstance(size, int) else str(size) for size in value.shape]
+    dtype = None if value.dtype is None else str(value.dtype.numpy())
+    return {"name": value.name, "shape": shape, "dtype": dtype}
+
+
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
+    """Tuples as lists, one level deep and below."""
+    return {key: _listed(value) for key, value in record.items()}
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(item) for item in value] if isinstance(value, Iterable) and not isinstance(value, str) else value

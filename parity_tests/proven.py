@@ -1,0 +1,191 @@
+"""A conversion together with its proof: find the model, convert it, run both sides against each other.
+
+MODEL is looked for as a path first, in any of its framework's spellings. Only where nothing of that name lies there is
+it the name of a reference architecture, whose seeded weights are then written into a temporary folder and converted.
+
+    target is ONNX       ./<name>.onnx
+    target is PyTorch    ./<name>_torch/
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facecvt.converters.conversion import SOURCES, TARGETS, Conversion, convert_files
+from facecvt.converters.errors import UsageError
+from facecvt.converters.formats.atomic import refuse_existing
+from facecvt.converters.formats.detect import holds_model
+from facecvt.converters.formats.locate import Framework, ModelFiles, located
+
+if TYPE_CHECKING:
+    from facecvt.parity_tests.verify import Verification
+
+Progress = Callable[[str, int, int], None]
+DEFAULT_OPSET = 13
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    """Shows nothing."""
+
+
+@dataclass(frozen=True)
+class ProvenConversion:
+    """What a conversion wrote and whether it is right.
+
+    Attributes:
+        conversion: what was read and written.
+        verification: how both sides compare; None where it was not asked for.
+        source: MODEL as it was given.
+        reference: name of the reference architecture where MODEL was one, else None.
+    """
+
+    conversion: Conversion
+    verification: Verification | None
+    source: str
+    reference: str | None
+
+    @property
+    def exit_code(self) -> int:
+        """0 agree or not asked for, 1 the numbers differ, 4 the target's runtime is missing, 5 not comparable."""
+        return 0 if self.verification is None else self.verification.exit_code
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model that was found.
+
+    Attributes:
+        files: where it lies.
+        name: for the default target.
+        reference: name of the reference architecture, None for files of the user.
+    """
+
+    files: ModelFiles
+    name: str
+    reference: str | None
+
+
+def convert_and_verify(
+    model: str | Path,
+    source_framework: str,
+    target_framework: str,
+    *,
+    output: str | Path | None = None,
+    force: bool = False,
+    epoch: int | None = None,
+    opset: int = DEFAULT_OPSET,
+    inputs: Mapping[str, Sequence[int | str]] | None = None,
+    safetensors: bool = False,
+    arch: str = "auto",
+    verify: bool = True,
+    progress: Progress = no_progress,
+) -> ProvenConversion:
+    """Convert a model and prove the result.
+
+    Args:
+        model: a path in any spelling, an archive, or the name of a reference architecture.
+        source_framework: "mxnet", "paddle" or "onnx".
+        target_framework: "onnx" or "torch".
+        output: file (ONNX) or folder (PyTorch) to write; by default in the current folder under the model's name.
+        force: replace an existing target.
+        epoch: MXNet: which weights, where several lie there.
+        opset: of an ONNX target, 11 to 21.
+        inputs: shapes of inputs by name, batch included, where the source holds none or others.
+        safetensors: PyTorch target: write ``weights.safetensors`` as well.
+        arch: PyTorch target: "auto" gives a recognised architecture the public class and its keys, "none" does not.
+        verify: run source and target against each other.
+        progress: called with a stage's name, the units done and the units in all.
+
+    Raises:
+        UsageError: nothing of that name, or an existing target; before any work.
+        ConversionError: the model cannot be read or converted; nothing was written.
+        FrameworkMissingError: a reference architecture whose framework is not installed.
+    """
+    if source_framework not in SOURCES or target_framework not in TARGETS or source_framework == target_framework:
+        raise UsageError(f"facecvt does not convert {source_framework} to {target_framework}")
+    if arch not in ("auto", "none"):
+        raise UsageError(f"arch is 'auto' or 'none', not {arch!r}")
+    if output is not None:
+        refuse_existing(output, force)
+    with found_source(model, source_framework, epoch, output, target_framework, force) as source:
+        target = default_target(source.name, target_framework) if output is None else Path(output)
+        refuse_existing(target, force, inputs=source.files.files())
+        conversion = convert_files(
+            source_framework,
+            source.files,
+            target_framework,
+            target,
+            opset=opset,
+            input_shapes=inputs,
+            safetensors=safetensors,
+            recogniser=recognised_architecture if arch == "auto" else None,
+            progress=progress,
+        )
+        if source.reference is not None:
+            conversion.warnings.insert(
+                0, f"{model} is a reference architecture ({source.reference}): its weights are seeded random numbers"
+            )
+        verification = None
+        if verify:
+            from facecvt.parity_tests.verify import verify as verify_conversion
+
+            verification = verify_conversion(conversion, progress=progress)
+    return ProvenConversion(conversion, verification, str(model), source.reference)
+
+
+def default_target(name: str, target_framework: str) -> Path:
+    """Where a target goes when nobody says: the current folder, under the model's name."""
+    return Path(f"{name}.onnx" if target_framework == "onnx" else f"{name}_torch")
+
+
+@contextmanager
+def found_source(
+    model: str | Path,
+    framework: str,
+    epoch: int | None,
+    output: str | Path | None,
+    target_framework: str,
+    force: bool,
+) -> Iterator[Source]:
+    """The files of MODEL, as long as the block lasts."""
+    whose: Framework = framework  # type: ignore[assignment]  # checked by the caller
+    reference = None if holds_model(whose, model) else reference_name(str(model), framework)
+    if reference is None:
+        with located(whose, model, epoch=epoch) as files:
+            yield Source(files, files.name, None)
+        return
+    if epoch is not None:
+        raise UsageError(f"--epoch is for files; {model} is a reference architecture")
+    name = str(model).strip()
+    refuse_existing(default_target(name, target_framework) if output is None else output, force)
+    from facecvt.reference_models.materialise import write_reference
+
+    with tempfile.TemporaryDirectory(prefix="facecvt-") as folder:
+        with located(whose, write_reference(name, framework, folder)) as files:
+            yield Source(files, name, reference)
+
+
+def reference_name(model: str, framework: str) -> str | None:
+    """The reference architecture that a word stands for; None where it can only be a path.
+
+    Raises:
+        UsageError: a word that is neither; the message has the nearest names of both kinds.
+    """
+    from facecvt.reference_models import resolve
+    from facecvt.reference_models.naming import FRAMEWORKS
+
+    if framework not in FRAMEWORKS or Path(model).name != model:
+        return None
+    try:
+        return resolve(model).architecture.name
+    except UsageError as unknown:
+        try:
+            with located(framework, model):  # type: ignore[arg-type]
+                return None
+        except UsageError as missing:
+            raise UsageError(f"{missing}\n{unknown}") from None

@@ -1,0 +1,133 @@
+"""Where a command's result goes: one rendering on stdout, progress and log on stderr.
+
+Tables are as wide as they need where stdout is no terminal, so that nothing is cut from a pipe or a file. A reader that
+closes the pipe early changes neither the exit code nor stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from facecvt.converters.ops_table import OperatorRow
+    from facecvt.parity_tests.environment import Diagnosis
+    from facecvt.parity_tests.inspection import Inspection
+    from facecvt.parity_tests.proven import ProvenConversion
+    from facecvt.reference_models.listing import ModelRow
+
+SCHEMA_VERSION = "1"
+PIPE_WIDTH = 1000
+
+
+def silence_stdout() -> None:
+    """Stop writing to a pipe that nobody reads, so that the interpreter does not complain when it ends."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
+
+
+def write(text: str) -> None:
+    """Put text and a line end on stdout, all at once."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        silence_stdout()
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """Renders results as the user asked.
+
+    Attributes:
+        as_json: one JSON document instead of a text.
+        quiet: no progress, no warnings on stderr.
+        verbose: log on stderr.
+    """
+
+    as_json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+    def __post_init__(self) -> None:
+        level = logging.DEBUG if self.verbose else logging.ERROR if self.quiet else logging.WARNING
+        logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+        logging.getLogger("facecvt").setLevel(level)
+
+    @contextmanager
+    def progress(self) -> Iterator[Callable[[str, int, int], None]]:
+        """A function that takes a stage's name, the units done and the units in all, and shows them while it lasts."""
+        if self.quiet or not sys.stderr.isatty():
+            yield lambda stage, done, total: None
+            return
+        from facecvt.parity_tests.report.progress import progress_bars
+
+        with progress_bars() as advance:
+            yield advance
+
+    def text(self, text: str, document: dict[str, Any], command: str) -> None:
+        """Put the text, or the document in its envelope, on stdout."""
+        if self.as_json:
+            envelope = {"schema_version": SCHEMA_VERSION, "command": command, **document}
+            text = json.dumps(envelope, indent=2, allow_nan=False)
+        write(text.rstrip("\n"))
+
+    def show(self, parts: Sequence[RenderableType]) -> None:
+        """Render tables and texts on stdout."""
+        from rich.console import Console
+
+        width = None if sys.stdout.isatty() else PIPE_WIDTH
+        console = Console(file=sys.stdout, width=width, highlight=False, soft_wrap=False)
+        with console.capture() as captured:
+            for part in parts:
+                console.print(part)
+        lines = [line.rstrip() for line in captured.get().splitlines()]
+        write("\n".join(lines))
+
+    def operators(self, rows: Sequence[OperatorRow]) -> None:
+        """The answer of ``facecvt ops``."""
+        if self.as_json:
+            self.text("", {"operators": [row.as_json() for row in rows]}, "ops")
+            return
+        from facecvt.parity_tests.report.tables import operators_table
+
+        self.show(operators_table(rows))
+
+    def models(self, rows: Sequence[ModelRow]) -> None:
+        """The answer of ``facecvt models``."""
+        if self.as_json:
+            self.text("", {"models": [row.as_json() for row in rows]}, "models")
+            return
+        from facecvt.parity_tests.report.tables import models_table
+
+        self.show(models_table(rows))
+
+    def diagnosis(self, diagnosis: Diagnosis) -> None:
+        """The answer of ``facecvt doctor``."""
+        if self.as_json:
+            self.text("", diagnosis.as_json(), "doctor")
+            return
+        from facecvt.parity_tests.report.tables import diagnosis_tables
+
+        self.show(diagnosis_tables(diagnosis))
+
+    def inspection(self, inspection: Inspection, *, every_layer: bool = False) -> None:
+        """The answer of ``facecvt inspect``."""
+        if self.as_json:
+            self.text("", inspection.as_json(), "inspect")
+            return
+        from facecvt.parity_tests.report.tables import inspection_tables
+
+        self.show(inspection_tables(inspection, every_layer=every_layer))
+
+    def conversion(self, result: ProvenConversion) -> None:
+        """The answer of a conversion: what was written, the verdict, the numbers behind it."""
+        raise NotImplementedError

@@ -1,0 +1,141 @@
+"""The console tables of ``ops``, ``models``, ``doctor`` and ``inspect``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from facecvt.converters.ops_table import COLUMNS, OperatorRow
+from facecvt.parity_tests.environment import Diagnosis
+from facecvt.reference_models.listing import ModelRow
+
+if TYPE_CHECKING:
+    from facecvt.parity_tests.inspection import Inspection
+
+
+def plain_table(*headers: str) -> Table:
+    """A table with a line under its header and nothing around it; the last column may wrap."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for number, header in enumerate(headers, 1):
+        table.add_column(header, overflow="fold", no_wrap=number < len(headers))
+    return table
+
+
+def shape_text(shape: Sequence[Any] | None) -> str:
+    """``batch x 3 x 112 x 112``; ``?`` where nothing is known."""
+    if shape is None:
+        return "?"
+    return " x ".join("?" if size is None else str(size) for size in shape) or "scalar"
+
+
+def operators_table(rows: Sequence[OperatorRow]) -> list[Any]:
+    """A row an operator, a mark a direction."""
+    table = plain_table("operator", *COLUMNS.values(), "family")
+    for row in rows:
+        marks = ["x" if direction in row.directions else "" for direction in COLUMNS]
+        table.add_row(row.operator, *marks, ", ".join(row.families))
+    counts = ", ".join(f"{name} {sum(key in row.directions for row in rows)}" for key, name in COLUMNS.items())
+    return [table, f"\n{len(rows)} operators: {counts}. Every ONNX operator listed can be written to opset 11 to 21."]
+
+
+def models_table(rows: Sequence[ModelRow]) -> list[Any]:
+    """A row a reference architecture."""
+    table = plain_table("name", "input", "embedding", "parameters", "what it is", "also called")
+    for row in rows:
+        size = f"{row.parameters / 1e6:.1f} M"
+        table.add_row(
+            row.name, shape_text(row.input_shape), str(row.embedding_size), size, row.title, ", ".join(row.aliases)
+        )
+    return [
+        table,
+        "\nEach is written by hand in PyTorch, PaddlePaddle and MXNet. Given to a conversion in place of a path, its\n"
+        "weights are seeded random numbers, not trained ones.",
+    ]
+
+
+def diagnosis_tables(diagnosis: Diagnosis) -> list[Any]:
+    """Packages, abilities, and what to install."""
+    packages = plain_table("package", "installed", "needed for", "to install")
+    for package in diagnosis.packages:
+        packages.add_row(package.name, package.version or "no", package.needed_for, escape(package.command or ""))
+    abilities = plain_table("task", "here", "missing")
+    for ability in diagnosis.abilities:
+        abilities.add_row(ability.task, "yes" if ability.possible else "no", escape("; ".join(ability.missing)))
+    head = f"facecvt {diagnosis.facecvt}, Python {diagnosis.python}, {diagnosis.system}\n"
+    return [head, packages, "", abilities]
+
+
+def inspection_tables(inspection: Inspection, *, every_layer: bool) -> list[Any]:
+    """Everything ``facecvt inspect`` found; layers and weights in full only when asked."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("model", escape(inspection.name))
+    facts.add_row("framework", f"{inspection.framework}, {inspection.kind}")
+    for path in inspection.files:
+        facts.add_row("file", escape(str(path)))
+    for key, value in inspection.details.items():
+        facts.add_row(key, escape(value))
+    if inspection.kind == "model":
+        facts.add_row("recognised as", inspection.recognised or "no reference architecture")
+    parts: list[Any] = [facts]
+    if inspection.contracts:
+        parts += ["", *_contract_table(inspection)]
+    if inspection.outputs:
+        outputs = plain_table("output", "shape", "dtype")
+        for output in inspection.outputs:
+            outputs.add_row(escape(output["name"]), shape_text(output["shape"]), output["dtype"] or "?")
+        parts += ["", outputs]
+    if inspection.operators:
+        operators = plain_table("operator", "nodes", "to ONNX", "to PyTorch")
+        for fact in inspection.operators:
+            torch = "?" if fact.to_torch is None else "yes" if fact.to_torch else "no"
+            operators.add_row(escape(fact.operator), str(fact.count), "yes" if fact.readable else "no", torch)
+        parts += ["", operators]
+    parts += ["", *_weight_tables(inspection, every_layer)]
+    if every_layer and inspection.layers:
+        layers = plain_table("layer", "operator", "shape", "as ONNX")
+        for layer in inspection.layers:
+            shapes = ", ".join(shape_text(shape) for shape in layer.shapes)
+            layers.add_row(escape(layer.name), escape(layer.operator), shapes, " ".join(layer.onnx))
+        parts += ["", layers]
+    parts += [f"\nwarning: {escape(warning)}" for warning in inspection.warnings]
+    parts += [f"\nwould not convert: {escape(problem)}" for problem in inspection.problems]
+    return parts
+
+
+def _contract_table(inspection: Inspection) -> list[Any]:
+    table = plain_table("input", "shape", "dtype", "layout", "color", "the network sees")
+    for contract in inspection.contracts:
+        seen = "not known"
+        if contract.mean is not None or contract.scale is not None:
+            mean = ", ".join(f"{value:g}" for value in contract.mean or (0.0,))
+            scale = ", ".join(f"{value:.7g}" for value in contract.scale or (1.0,))
+            where = "done by the graph" if contract.in_graph else "to be done before"
+            seen = f"(pixel - {mean}) * {scale}, {where}"
+        table.add_row(
+            escape(contract.name),
+            shape_text(contract.shape),
+            contract.dtype,
+            contract.layout or "?",
+            contract.color or "?",
+            seen,
+        )
+    return [table]
+
+
+def _weight_tables(inspection: Inspection, every_layer: bool) -> list[Any]:
+    totals = plain_table("weights", "arrays", "elements", "bytes")
+    for dtype, entry in inspection.weights_by_dtype().items():
+        totals.add_row(dtype, str(entry["arrays"]), f"{entry['elements']:,}", f"{entry['bytes']:,}")
+    if not inspection.weights:
+        return ["no weights"]
+    if not every_layer:
+        hint = f"{len(inspection.layers)} layers and {len(inspection.weights)} arrays; --layers lists them."
+        return [totals, f"\n{hint}"]
+    weights = plain_table("weight", "shape", "dtype", "bytes")
+    for weight in inspection.weights:
+        weights.add_row(escape(weight.name), shape_text(weight.shape), weight.dtype, f"{weight.nbytes:,}")
+    return [totals, "", weights]
