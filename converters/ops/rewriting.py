@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,3 +97,14 @@ def drop_attribute(node: ir.Node, attribute_name: str, opset: int, *, harmless: 
             f"{node.op_type} {node.name!r}: {attribute_name} = {found.value!r} cannot be expressed at opset {opset}. "
             "Choose a newer --opset."
         )
+
+
+def become(node: ir.Node, op_type: str, inputs: Sequence[ir.Value | None], **attributes: Any) -> None:
+    """Turn a node into another one that computes the same output value; its old attributes go."""
+    node.op_type = op_type
+    node.resize_inputs(len(inputs))
+    for index, value in enumerate(inputs):
+        node.replace_input_with(index, value)
+    node.attributes.clear()
+    for attr in make_attributes(attributes):
+        node.attributes[attr.name] = attr

@@ -1,0 +1,102 @@
+"""Softmax and log-softmax:  exp(x - max) / sum(exp(x - max))  along one axis, or along several taken as one.
+
+ONNX before opset 13 flattens to two dimensions at ``axis`` (default 1) and works on the second; from 13 on it works
+along one axis (default -1). MXNet's SoftmaxActivation takes all but the batch axis as one ("instance", its default) or
+the channels ("channel"). Sources: MXNet 1.9.1, Paddle 3.3.1, the ONNX operator specification and changelog.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from facecvt.converters.graph import Builder, attribute
+from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.converters.ops.registry import from_mxnet, from_onnx, from_paddle, lower, to_torch
+from facecvt.converters.ops.rewriting import become, insert_before
+from facecvt.converters.ops.value_facts import known_rank
+from facecvt.converters.source_ops import MxnetOp, OnnxOp, PaddleOp
+from facecvt.converters.torch_code import TorchCode
+
+
+def softmax_from_axis_on(b: Builder, x: ir.Value, axis: int, operator: str = "Softmax") -> Any:
+    """Softmax over all axes from ``axis`` on, taken as one; x keeps its shape."""
+    rank = known_rank(x)
+    if rank is not None and axis % rank == rank - 1:
+        return b.emit(operator, [x], axis=-1)
+    flat = b.emit(operator, [b.emit("Flatten", [x], axis=axis)], axis=-1)
+    return b.emit("Reshape", [flat, b.emit("Shape", [x])])
+
+
+def softmax_of_all_but_first(b: Builder, x: ir.Value) -> Any:
+    """Softmax over everything that belongs to one sample."""
+    return softmax_from_axis_on(b, x, 1)
+
+
+# ---- MXNet -----------------------------------------------------------------------------------------------------------
+
+
+@from_mxnet("SoftmaxActivation")
+def softmax_activation_from_mxnet(op: MxnetOp, b: Builder) -> Any:
+    if op.text("mode", "instance", allowed=("instance", "channel")) == "channel":
+        return b.emit("Softmax", op.inputs, axis=1)
+    return softmax_of_all_but_first(b, op.inputs[0])
+
+
+@from_mxnet("softmax", "log_softmax")
+def softmax_from_mxnet(op: MxnetOp, b: Builder) -> Any:
+    temperature = str(op.raw("temperature", "None"))
+    if temperature != "None" and op.number("temperature") != 1.0:
+        raise op.refuse(f"temperature {temperature} is not supported; divide the input by it before")
+    if op.boolean("use_length", False) or len(op.inputs) != 1:
+        raise op.refuse("use_length masks part of the input, which is not supported")
+    if str(op.raw("dtype", "None")) not in ("None", "float32"):
+        raise op.refuse("a result of another dtype than float32 is not supported")
+    return b.emit("Softmax" if op.op == "softmax" else "LogSoftmax", op.inputs, axis=op.integer("axis", -1))
+
+
+# ---- Paddle ----------------------------------------------------------------------------------------------------------
+
+
+@from_paddle("softmax", "log_softmax")
+def softmax_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    op.raw("data_format", None)  # a hint for kernels; the axis alone decides
+    axis = op.integer("axis", -1)
+    return b.emit("Softmax" if op.op == "softmax" else "LogSoftmax", [op.value("X", 0)], axis=axis)
+
+
+# ---- ONNX ------------------------------------------------------------------------------------------------------------
+
+
+@from_onnx("Softmax", "LogSoftmax")
+def softmax_from_onnx(op: OnnxOp, b: Builder) -> Any:
+    if op.opset >= 13:
+        return b.emit(op.op, [op.value(0)], axis=op.raw("axis", -1))
+    return softmax_from_axis_on(b, op.value(0), op.raw("axis", 1), op.op)
+
+
+@lower("Softmax", below=13)
+@lower("LogSoftmax", below=13)
+def lower_softmax(node: ir.Node, opset: int) -> None:
+    """The last axis means the same in both forms; any other is written out, x - max first as the operator does."""
+    rank, axis = known_rank(node.inputs[0]), attribute(node, "axis", -1)
+    if axis == -1 or (rank is not None and axis % rank == rank - 1):
+        node.attributes["axis"] = ir.AttrInt64("axis", -1)
+        return
+    greatest = insert_before(node, "ReduceMax", node.inputs, axes=[axis], keepdims=1)
+    shifted = insert_before(node, "Sub", [node.inputs[0], greatest])
+    powers = insert_before(node, "Exp", [shifted])
+    total = insert_before(node, "ReduceSum", [powers], axes=[axis], keepdims=1)
+    if node.op_type == "Softmax":
+        become(node, "Div", [powers, total])
+    else:
+        become(node, "Sub", [shifted, insert_before(node, "Log", [total])])
+
+
+@to_torch("Softmax")
+def softmax_to_torch(node: ir.Node, t: TorchCode) -> None:
+    t.assign(node.outputs[0], f"torch.softmax({t.arg(node.inputs[0])}, dim={attribute(node, 'axis', -1)})")
+
+
+@to_torch("LogSoftmax")
+def log_softmax_to_torch(node: ir.Node, t: TorchCode) -> None:
+    t.assign(node.outputs[0], f"torch.log_softmax({t.arg(node.inputs[0])}, dim={attribute(node, 'axis', -1)})")
