@@ -20,7 +20,7 @@ from facecvt.converters.conversion import SOURCES, TARGETS, Conversion, convert_
 from facecvt.converters.errors import UsageError
 from facecvt.converters.formats.atomic import refuse_existing
 from facecvt.converters.formats.detect import holds_model
-from facecvt.converters.formats.locate import Framework, ModelFiles, located
+from facecvt.converters.formats.locate import Framework, ModelFiles, locate, located
 
 if TYPE_CHECKING:
     from facecvt.parity_tests.verify import Verification
@@ -123,7 +123,7 @@ def convert_and_verify(
             opset=opset,
             input_shapes=inputs,
             safetensors=safetensors,
-            recogniser=recognised_architecture if arch == "auto" else None,
+            recogniser=None,
             progress=progress,
         )
         if source.reference is not None:
@@ -166,8 +166,7 @@ def found_source(
     from facecvt.reference_models.materialise import write_reference
 
     with tempfile.TemporaryDirectory(prefix="facecvt-") as folder:
-        with located(whose, write_reference(name, framework, folder)) as files:
-            yield Source(files, name, reference)
+        yield Source(locate(whose, write_reference(name, framework, folder)), name, reference)
 
 
 def reference_name(model: str, framework: str) -> str | None:
