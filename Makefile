@@ -59,10 +59,10 @@ format: $(SET_UP_DEV)
 	$(BIN)/ruff format .
 
 test: lint types
-	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS)
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadgroup
 
 test-all: lint types
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 bench: $(SET_UP_DEV)
 	$(BIN)/python benchmarks/run.py
