@@ -8,7 +8,7 @@ this package knows none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -85,6 +85,7 @@ def convert_files(
     *,
     opset: int = 13,
     input_shapes: Mapping[str, Sequence[int | str]] | None = None,
+    color: str | None = None,
     safetensors: bool = False,
     recogniser: Recogniser | None = None,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
@@ -98,15 +99,19 @@ def convert_files(
         target: the ``.onnx`` file, or the folder of a PyTorch model; replaced if it exists.
         opset: of an ONNX target.
         input_shapes: shapes of inputs by name, batch included, where the source holds none or others.
+        color: "RGB" or "BGR", what the caller knows the model is fed; recorded in the contract of image inputs.
         safetensors: write ``weights.safetensors`` beside ``weights.pth``.
-        recogniser: tells which reference architecture a graph is; only asked for a PyTorch target.
+        recogniser: tells which reference architecture a graph is; it may complete the
+            input contract with what the architecture declares.
         progress: called with a stage's name, the bytes done and the bytes in all.
 
     Raises:
         ConversionError: the model cannot be read or converted; nothing was written.
     """
     model, graph = read_source(source_framework, files, input_shapes)
-    recognised = None
+    recognised = recogniser(graph) if recogniser is not None else None
+    if color is not None:
+        graph.contracts = [replace(item, color=color) if item.layout == "NCHW" else item for item in graph.contracts]
     target = Path(target)
     if target_framework == "onnx":
         from facecvt.converters.writers.to_onnx import onnx_taps, write_onnx
@@ -124,7 +129,6 @@ def convert_files(
     elif target_framework == "torch":
         from facecvt.converters.writers.to_torch import write_torch
 
-        recognised = recogniser(graph) if recogniser is not None else None
         written, taps = write_torch(graph, target, architecture=recognised, safetensors=safetensors)
     else:
         raise UsageError(f"no writer for {target_framework!r}; there are {', '.join(TARGETS)}")
