@@ -109,8 +109,8 @@ class _Walk:
         if len(list(computed.uses())) != 1:
             return None  # the sum without the bias is used as well
         channels = piece.shapes["weight"][0]
-        trailing = 2 if piece.op == "Conv" else 0
-        if array.size != channels or array.shape[array.ndim - trailing :] != (1,) * trailing:
+        wanted = (channels, 1, 1) if piece.op == "Conv" else (channels,)
+        if array.size != channels or array.shape[-len(wanted) :] != wanted:
             return None
         piece.shapes["bias"] = (channels,)
         piece.weights["bias"] = WeightSource(other, False, (channels,))
@@ -196,13 +196,15 @@ def _flattens(node: ir.Node) -> bool:
     """True for a node that makes (N, C, H, W) into (N, C*H*W)."""
     if node.op_type == "Flatten":
         return bool(attribute(node, "axis", 1) == 1)
-    target = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    if node.op_type not in ("Squeeze", "Reshape") or len(node.inputs) < 2:
+        return False
+    target = constant(node.inputs[1])
     if target is None:
         return False
     wanted = [int(size) for size in target.reshape(-1)]
     if node.op_type == "Squeeze":
         return sorted(axis % 4 for axis in wanted) == [2, 3]
-    if node.op_type != "Reshape" or len(wanted) != 2:
+    if len(wanted) != 2:
         return False
     before = dims(node.inputs[0])
     batch_kept = wanted[0] == 0 and not attribute(node, "allowzero", 0)

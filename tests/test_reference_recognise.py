@@ -1,0 +1,283 @@
+"""A graph is recognised by its structure alone, however it is spelled; anything that differs is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from facecvt.converters.graph import Builder, attribute, name_of
+from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.reference_models import spec
+from facecvt.reference_models.graph_skeleton import from_graph
+from facecvt.reference_models.recognise import recognise
+from facecvt.reference_models.seeded import seeded_arrays, seeded_state
+from facecvt.reference_models.skeleton import from_layers, pair
+
+BATCH_NORM_ROLES = ("scale", "shift", "mean", "variance")
+
+
+def length_by_reduce(b, x):
+    length = b.emit("ReduceL2", [x, b.const([1])], keepdims=1)
+    guarded = b.emit("Clip", [length, b.const(1e-12, np.float32)])
+    return b.emit("Div", [x, b.emit("Expand", [guarded, b.emit("Shape", [x])])])
+
+
+def length_by_sum(b, x):
+    squares = b.emit("ReduceSum", [b.emit("Mul", [x, x]), b.const([1])], keepdims=1)
+    root = b.emit("Sqrt", [b.emit("Add", [squares, b.const(1e-10, np.float32)])])
+    return b.emit("Div", [x, root])
+
+
+NORMALIZE = {
+    "lp": lambda b, x: b.emit("LpNormalization", [x], axis=1, p=2),
+    "reduce": length_by_reduce,
+    "sum": length_by_sum,
+}
+FLATTEN = {
+    "flatten": lambda b, x: b.emit("Flatten", [x], axis=1),
+    "reshape": lambda b, x: b.emit("Reshape", [x, b.const([0, -1])]),
+    "squeeze": lambda b, x: b.emit("Squeeze", [x, b.const([2, 3])]),
+}
+
+
+def emit_gemm(b, x, weight, bias, how):
+    """The fully connected layer in one of its spellings."""
+    if how == "matmul":
+        return b.emit("Add", [b.const(bias, None), b.emit("MatMul", [x, b.const(weight.T, None)])])
+    if how == "untransposed":
+        return b.emit("Gemm", [x, b.const(weight.T, None), b.const(bias, None)])
+    if how == "added":
+        return b.emit("Add", [b.emit("Gemm", [x, b.const(weight, None)], transB=1), b.const(bias, None)])
+    return b.emit("Gemm", [x, b.const(weight, None), b.const(bias, None)], transB=1)
+
+
+def graph_of(
+    arch,
+    *,
+    arrays=None,
+    preprocessing=False,
+    noise=False,
+    slope="C11",
+    gemm="gemm",
+    flatten="flatten",
+    normalize="lp",
+    swap=False,
+    edit=lambda layer, attributes: attributes,
+):
+    """A canonical graph of an architecture, built from its listing, with names that say nothing.
+
+    The weights are zeros unless given: recognition looks at shapes. ``edit`` changes the attributes of a layer.
+    """
+    b = Builder("onnx", "made")
+    x = b.input("picture", ["n", 3, 112, 112], ir.DataType.FLOAT)
+    values = {}
+    if preprocessing:
+        b.begin("", "p")
+        x = b.emit("Mul", [b.emit("Sub", [x, b.const(127.5, np.float32)]), b.const(0.0078125, np.float32)])
+    values["input"] = x
+    for index, layer in enumerate(arch.layers()):
+        b.begin("?", f"n{index}")
+        weights = {p.role: (arrays[p.name] if arrays else np.zeros(p.shape, np.float32)) for p in layer.parameters}
+        inputs = [values[name] for name in layer.inputs]
+        if layer.op == "Conv":
+            attributes = edit(layer, dict(layer.attributes) | {"dilations": (1, 1)})
+            y = b.emit("Conv", [inputs[0], b.const(weights["weight"], None)], **attributes)
+        elif layer.op == "BatchNormalization":
+            y = b.emit(layer.op, [inputs[0], *(b.const(weights[r], None) for r in BATCH_NORM_ROLES)], epsilon=2e-5)
+        elif layer.op == "PRelu":
+            shape = {"C11": (-1, 1, 1), "1C11": (1, -1, 1, 1), "C": (-1,)}[slope]
+            y = b.emit("PRelu", [inputs[0], b.const(weights["slope"].reshape(shape), None)])
+        elif layer.op == "Add":
+            y = b.emit("Add", inputs[::-1] if swap else inputs)
+        elif layer.op == "Flatten":
+            y = FLATTEN[flatten](b, inputs[0])
+        elif layer.op == "Gemm":
+            y = b.emit("Dropout", [inputs[0]]) if noise else inputs[0]
+            y = emit_gemm(b, y, weights["weight"], weights["bias"], gemm)
+        else:
+            y = NORMALIZE[normalize](b, inputs[0])
+        values[layer.name] = b.emit("Identity", [y]) if noise else y
+    b.output(values[layer.name], "embedding")
+    return b.graph
+
+
+SPELLINGS = {
+    "plain": {},
+    "preprocessed": {"preprocessing": True, "noise": True, "swap": True, "slope": "C"},
+    "matmul": {"gemm": "matmul", "slope": "1C11", "flatten": "reshape"},
+    "untransposed": {"gemm": "untransposed", "noise": True},
+    "added": {"gemm": "added", "swap": True},
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("name", ["iresnet18", "iresnet50", "mobilefacenet"])
+def test_recognised_in_every_spelling(name, spelling):
+    arch = spec(name)
+    found = recognise(graph_of(arch, **SPELLINGS[spelling]))
+    assert found is not None
+    assert found.architecture == arch
+    expected = {layer.name for layer in arch.layers()}
+    assert expected - set(found.layers) <= {"flatten"}, "only the Flatten in front of a Gemm has no node of its own"
+    assert list(found.parameters) == [p.name for layer in arch.layers() for p in layer.parameters]
+    assert [node.op_type for node in found.preprocessing] == (["Sub", "Mul"] if spelling == "preprocessed" else [])
+    assert set(found.eps().values()) == {2e-5}
+
+
+@pytest.mark.parametrize("spelling", ["plain", "preprocessed", "matmul"])
+@pytest.mark.parametrize("name", ["iresnet18", "mobilefacenet"])
+def test_weights_come_out_under_the_right_names(name, spelling):
+    """Every array differs, so that a wrong pairing of equal shapes shows."""
+    arch = spec(name)
+    arrays = seeded_arrays(arch)
+    found = recognise(graph_of(arch, arrays=arrays, **SPELLINGS[spelling]))
+    assert found is not None
+    extracted = found.arrays()
+    assert list(extracted) == list(arrays)
+    for key, array in arrays.items():
+        assert np.array_equal(extracted[key], array), key
+    state, expected = found.state("paddle"), seeded_state(arch, "paddle")
+    assert list(state) == list(expected)
+    assert all(np.array_equal(state[key], expected[key]) for key in expected)
+
+
+@pytest.mark.parametrize("normalize", NORMALIZE)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("iresnet18", {"embedding_size": 256}), ("mobilefacenet", {"embedding_size": 512})],
+)
+def test_options_are_recognised(name, options, normalize):
+    arch = spec(name, normalize=True, **options)
+    flatten = "squeeze" if name == "mobilefacenet" else "flatten"
+    found = recognise(graph_of(arch, normalize=normalize, flatten=flatten))
+    assert found is not None
+    assert found.architecture == arch
+    plain = recognise(graph_of(spec(name, **options)))
+    assert plain is not None
+    assert plain.architecture == spec(name, **options)
+
+
+@pytest.mark.parametrize("name", ["iresnet34", "iresnet100", "iresnet200", "fresnet200"])
+def test_every_depth_is_told_from_the_others(name):
+    found = recognise(graph_of(spec(name)))
+    assert found is not None
+    assert found.architecture.name == name
+
+
+def changed(layer_name, **changes):
+    return lambda layer, attributes: attributes | (changes if layer.name == layer_name else {})
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        changed("layer3.0.conv2", strides=(1, 1)),
+        changed("layer3.0.conv1", strides=(2, 2)),
+        changed("layer2.1.conv1", pads=(0, 0, 2, 2)),
+        changed("layer2.1.conv1", dilations=(2, 2)),
+        changed("layer2.1.conv1", group=2),
+        changed("layer2.1.conv1", auto_pad="SAME_UPPER"),
+    ],
+    ids=["stride missing", "stride misplaced", "pads", "dilations", "group", "auto_pad"],
+)
+def test_an_attribute_that_differs_is_not_recognised(edit):
+    assert recognise(graph_of(spec("r18"))) is not None
+    assert recognise(graph_of(spec("r18"), edit=edit)) is None
+
+
+def last(graph, op_type):
+    return [node for node in graph.body if node.op_type == op_type][-1]
+
+
+def test_rewired_graphs_are_not_recognised():
+    """A shortcut that starts at bn1's output is a unit of another kind, with every operator and shape in place."""
+    graph = graph_of(spec("r18"))
+    add = last(graph, "Add")
+    unit_input = next(value for value in add.inputs if value.producer().op_type == "Add")
+    first_norm = next(u.node for u in unit_input.uses() if u.node.op_type == "BatchNormalization")
+    position = next(i for i, value in enumerate(add.inputs) if value is unit_input)
+    add.replace_input_with(position, first_norm.outputs[0])
+    assert recognise(graph) is None
+
+
+def test_another_operator_is_not_recognised():
+    graph = graph_of(spec("mobilefacenet"))
+    prelu = last(graph, "PRelu")
+    replacement = ir.Node("", "Relu", [prelu.inputs[0]], name="relu")
+    graph.body.insert_after(prelu, replacement)
+    prelu.outputs[0].replace_all_uses_with(replacement.outputs[0])
+    assert recognise(graph) is None
+
+
+def test_a_shared_slope_is_not_recognised():
+    graph = graph_of(spec("mobilefacenet"))
+    prelu = last(graph, "PRelu")
+    single = ir.Value(name="one", const_value=ir.tensor(np.array([0.25], np.float32), name="one"))
+    prelu.replace_input_with(1, single)
+    assert recognise(graph) is None
+
+
+def test_more_behind_the_embedding_is_not_recognised():
+    graph = graph_of(spec("r18"))
+    value = graph.outputs[0]
+    scaled = ir.Node("", "Relu", [value], name="relu")
+    graph.body.append(scaled)
+    graph.body.outputs[0] = scaled.outputs[0]
+    assert recognise(graph) is None
+
+
+def test_a_cut_or_forked_graph_is_not_recognised():
+    graph = graph_of(spec("r18"))
+    graph.body.outputs[0] = last(graph, "Gemm").outputs[0]
+    assert recognise(graph) is None
+    graph = graph_of(spec("r18"))
+    graph.body.outputs.append(last(graph, "Gemm").outputs[0])
+    assert recognise(graph) is None
+
+
+def test_a_computed_weight_is_not_recognised():
+    graph = graph_of(spec("r18"))
+    gemm = last(graph, "Gemm")
+    weight = gemm.inputs[1]
+    doubled = ir.Node("", "Identity", [weight], name="copy")
+    graph.body.insert_before(gemm, doubled)
+    gemm.replace_input_with(1, doubled.outputs[0])
+    assert recognise(graph) is None
+
+
+def test_a_large_guard_is_not_a_normalisation():
+    b = Builder("onnx", "guard")
+    x = b.input("x", ["n", 8], ir.DataType.FLOAT)
+    b.begin("", "a")
+    length = b.emit("ReduceL2", [x, b.const([1])], keepdims=1)
+    b.output(b.emit("Div", [x, b.emit("Max", [length, b.const(1.0, np.float32)])]), "y")
+    skeleton = from_graph(b.graph)
+    assert skeleton is not None
+    assert not skeleton.normalised
+
+
+def test_a_stem_computed_twice_is_no_pair():
+    """Unfolded into trees the two networks are equal: the pairing must be one-to-one."""
+    layers = spec("r18").layers()
+    twin = [
+        replace(
+            layer, name=f"twin.{layer.name}", inputs=tuple(n if n == "input" else f"twin.{n}" for n in layer.inputs)
+        )
+        for layer in layers[:3]
+    ]
+    rest = [replace(la, inputs=("twin.prelu",)) if la.name == "layer1.0.downsample.0" else la for la in layers]
+    assert pair(from_layers(layers), from_layers(layers)) is not None
+    assert pair(from_layers(layers), from_layers(twin + rest)) is None
+    assert pair(from_layers(twin + rest), from_layers(layers)) is None
+
+
+def test_names_are_only_carried_along():
+    found = recognise(graph_of(spec("r18")))
+    assert found is not None
+    node = found.layers["layer4.1.conv2"]
+    assert node.op_type == "Conv"
+    assert attribute(node, "strides") == [1, 1]
+    assert found.parameters["layer4.1.conv2.weight"].value is node.inputs[1]
+    assert name_of(node.outputs[0]).startswith("n")
