@@ -69,8 +69,8 @@ def markdown() -> str:
         "# Operators",
         "",
         "Made by `make docs` from the registered rules; do not edit. `facecvt ops` prints the same.",
-        f"Every source operator becomes ONNX operators of opset {CANONICAL_OPSET}; an ONNX target is of opset 13, or of the "
-        f"one from 11 to {CANONICAL_OPSET} that `--opset` names.",
+        f"Every source operator becomes ONNX operators of opset {CANONICAL_OPSET}. An ONNX target is of opset 13, or "
+        f"of the one from 11 to {CANONICAL_OPSET} that `--opset` names.",
         "",
         "| read from MXNet | read from Paddle | read from ONNX | written to PyTorch |",
         "|---|---|---|---|",
