@@ -100,17 +100,33 @@ def concat(expressions: Sequence[str]) -> str:
 def pick(expression: str, index: int) -> str:
     """One element of a list, as an int."""
     items = elements(expression)
-    return items[index] if items is not None else f"{source(expression)}[{index}]"
+    if items is not None:
+        return items[index]
+    inner = tree(source(expression))
+    if index >= 0 and isinstance(inner, ast.Subscript) and isinstance(inner.slice, ast.Slice) and not inner.slice.step:
+        start = 0 if inner.slice.lower is None else as_int(ast.unparse(inner.slice.lower))
+        if start is not None and start >= 0:  # x.shape[2:4][0] is x.shape[2]
+            return f"{ast.unparse(inner.value)}[{start + index}]"
+    return f"{ast.unparse(inner)}[{index}]"
 
 
-def take(expression: str, start: int | None, end: int | None, step: int) -> str:
-    """A slice of a list, with Python's bounds."""
+def take(expression: str, start: int | None, end: int | None, step: int, length: int | None = None) -> str:
+    """A slice of a list, with Python's bounds.
+
+    Args:
+        expression: the list.
+        start: first element, None for the first one there is.
+        end: the one after the last, None for all.
+        step: every how many.
+        length: how many elements the list has, where that is known; the result is then written out.
+    """
     items = elements(expression)
     if items is not None:
         return display(items[slice(start, end, step)])
+    if length is not None:
+        return display([pick(expression, index) for index in range(length)[slice(start, end, step)]])
     text = f"{'' if start is None else start}:{'' if end is None else end}" + ("" if step == 1 else f":{step}")
-    inner = source(expression)
-    return f"list({inner}[{text}])"
+    return f"list({source(expression)}[{text}])"
 
 
 def single(operator: str, left: str, right: str) -> str:
