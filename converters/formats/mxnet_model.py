@@ -166,7 +166,7 @@ def variable_roles(model: MxnetModel) -> VariableRoles:
 
 
 def _role_without_array(node: MxnetNode, readers: list[tuple[str, int]]) -> str:
-    """Role of an argument that has no array, "unclear" for rule 4; ``readers`` are (operator, position) of its users."""
+    """Role of an argument without array, "unclear" for rule 4; ``readers`` are (operator, position) of its users."""
     if any(position >= _PARAMETERS_FROM.get(op, position + 1) for op, position in readers):
         return "missing"
     if _PARAMETER_NAME.search(node.name) or "__init__" in node.user_attrs:
