@@ -1,0 +1,135 @@
+"""One set of weights, three hand-written nets: the same values at every named layer and in the embedding.
+
+MXNet runs in float32, as it only does; torch and Paddle run in float64. PyTorch's are the values compared against.
+Figures: rel-RMSE below 1e-5 at every layer and 1-cos below 1e-10 for the embedding in float32, 1e-13 in float64.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facecvt.reference_models import build, spec
+from facecvt.reference_models.seeded import seeded_state
+from facecvt.reference_models.weights import exchange, split_auxiliary
+
+CASES = [
+    ("r18", {}),
+    ("r50", {}),
+    ("mobilefacenet", {}),
+    pytest.param("r18", {"normalize": True, "embedding_size": 128}, marks=pytest.mark.slow),
+    ("mobilefacenet", {"normalize": True, "embedding_size": 512}),
+    pytest.param("r34", {}, marks=pytest.mark.slow),
+    pytest.param("r100", {}, marks=pytest.mark.slow),
+    pytest.param("fresnet200", {}, marks=pytest.mark.slow),
+    pytest.param("r200", {}, marks=pytest.mark.slow),
+]
+
+
+def rel_rmse(value, reference):
+    return float(np.sqrt(np.mean((value - reference) ** 2) / np.mean(reference**2)))
+
+
+def one_minus_cos(value, reference):
+    value, reference = value.astype(np.float64), reference.astype(np.float64)
+    lengths = np.linalg.norm(value, axis=1) * np.linalg.norm(reference, axis=1)
+    return float((1 - (value * reference).sum(axis=1) / lengths).max())
+
+
+def torch_values(torch, arch, state, eps, x):
+    """Canonical layer name -> value, float64; "output" is the embedding."""
+    net = build(arch.name, "torch", **dict(arch.options) | {"eps": eps})
+    net.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()}, strict=True)
+    net.double().eval()
+    seen = {}
+    for layer, path in arch.names("torch").taps(arch.layers()).items():
+        hook = lambda _m, _i, out, layer=layer: seen.__setitem__(layer, out.numpy().copy())  # noqa: E731
+        net.get_submodule(path).register_forward_hook(hook)
+    with torch.no_grad():
+        seen["output"] = net(torch.from_numpy(x).double()).numpy()
+    return seen
+
+
+def paddle_values(paddle, arch, state, eps, x):
+    net = build(arch.name, "paddle", **dict(arch.options) | {"eps": eps})
+    net.set_state_dict(state)
+    net.to(dtype="float64")
+    net.eval()
+    seen = {}
+    paths = dict(net.named_sublayers())
+    for layer, path in arch.names("paddle").taps(arch.layers()).items():
+        hook = lambda _l, _i, out, layer=layer: seen.__setitem__(layer, out.numpy())  # noqa: E731
+        paths[path].register_forward_post_hook(hook)
+    with paddle.no_grad():
+        seen["output"] = net(paddle.to_tensor(x.astype(np.float64))).numpy()
+    return seen
+
+
+def mxnet_values(mx, arch, state, x):
+    symbol = build(arch.name, "mxnet", **dict(arch.options))
+    args, aux = split_auxiliary({name: mx.nd.array(array) for name, array in state.items()}, arch)
+    inside = symbol.get_internals()
+    taps = arch.names("mxnet").taps(arch.layers())
+    group = mx.sym.Group([inside[name] for name in taps.values()] + [symbol])
+    executor = group.bind(mx.cpu(), args | {"data": mx.nd.array(x)}, aux_states=aux, grad_req="null")
+    values = [value.asnumpy() for value in executor.forward(is_train=False)]
+    return dict(zip([*taps, "output"], values, strict=True))
+
+
+def inputs(batch):
+    """Pixels: noise in the first image, then smooth ones such as faces have."""
+    random = np.random.default_rng(batch)
+    rows = np.linspace(0, 3, 112)
+    smooth = 127.5 + 100 * np.sin(rows[:, None] + random.uniform(0, 6, (batch, 3, 1, 1))) * np.cos(rows[None, :])
+    pixels = smooth + random.normal(0, 8, smooth.shape)
+    pixels[0] = random.integers(0, 256, pixels[0].shape)
+    return np.clip(np.rint(pixels), 0, 255).astype(np.float32)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_three_nets_agree_at_every_layer(name, options, torch_module, paddle_module, mxnet_module):
+    arch = spec(name, **options)
+    eps = float(
+        np.float32(arch.eps["mxnet"])
+    )  # Paddle and MXNet keep an eps in float32, also where they compute in float64
+    state = seeded_state(arch, "mxnet")
+    for batch in (1, 3):
+        pixels = inputs(batch)
+        scaled = ((pixels - 127.5) * np.float32(0.0078125)).astype(np.float32)
+        in_graph = arch.contracts["mxnet"].in_graph
+        ours = exchange(state, "mxnet", "torch", arch, effective=True)
+        reference = torch_values(torch_module, arch, ours, eps, scaled)
+        wanted = {la.name for la in arch.layers() if la.op not in ("Flatten", "LpNormalization")} | {"output"}
+        assert wanted <= set(reference)
+
+        paddle = paddle_values(
+            paddle_module, arch, exchange(state, "mxnet", "paddle", arch, effective=True), eps, scaled
+        )
+        assert set(paddle) == set(reference)
+        for layer, value in paddle.items():
+            assert rel_rmse(value, reference[layer]) < 1e-13, layer
+
+        mxnet = mxnet_values(mxnet_module, arch, state, pixels if in_graph else scaled)
+        assert wanted <= set(mxnet)
+        for layer in wanted:
+            assert mxnet[layer].shape == reference[layer].shape
+            assert rel_rmse(mxnet[layer], reference[layer]) < 1e-5, layer
+        assert reference["output"].shape == (batch, arch.embedding_size)
+        assert rel_rmse(mxnet["output"], reference["output"]) < 1e-5
+        assert one_minus_cos(mxnet["output"], reference["output"]) < 1e-10
+        if arch.normalised:
+            assert np.allclose(np.linalg.norm(mxnet["output"], axis=1), 1, atol=1e-6)
+
+
+def test_a_wrong_eps_or_a_used_gamma_shows(torch_module, mxnet_module):
+    """What the traps cost on these weights: without them the figures above would prove little."""
+    arch = spec("r18")
+    state = seeded_state(arch, "mxnet")
+    pixels = inputs(1)
+    scaled = ((pixels - 127.5) * np.float32(0.0078125)).astype(np.float32)
+    mxnet = mxnet_values(mxnet_module, arch, state, pixels)["output"]
+    ours = exchange(state, "mxnet", "torch", arch, effective=True)
+    wrong_eps = torch_values(torch_module, arch, ours, 1e-5, scaled)["output"]
+    assert rel_rmse(mxnet, wrong_eps) > 2e-5
+    kept_gamma = torch_values(torch_module, arch, exchange(state, "mxnet", "torch", arch), 2e-5, scaled)["output"]
+    assert rel_rmse(mxnet, kept_gamma) > 0.3
