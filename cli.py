@@ -122,6 +122,9 @@ def reporter(as_json: bool, quiet: bool, verbose: bool) -> Reporter:
 NUMBER = click.IntRange(min=0)
 EPOCH = click.option("--epoch", type=NUMBER, help="MXNet: which weights, where several lie there.")
 OPSET = click.option("--opset", type=click.IntRange(11, 21), default=13, show_default=True, help="ONNX opset to write.")
+COLOR = click.option(
+    "--color", type=click.Choice(["RGB", "BGR"]), help="What the input is, where the source is silent."
+)
 SAFETENSORS = click.option("--safetensors", is_flag=True, help="Write weights.safetensors as well.")
 ARCH = click.option(
     "--arch",
@@ -142,6 +145,7 @@ def add_conversion(source: str, target: str) -> None:
         *([EPOCH] if source == "mxnet" else []),
         *([OPSET] if target == "onnx" else [SAFETENSORS, ARCH]),
         click.option("--input", "inputs", type=InputShape(), multiple=True, help="Shape of an input, repeatable."),
+        COLOR,
         click.option("--no-verify", is_flag=True, help="Write only; do not run both sides against each other."),
         reporting,
     ]

@@ -13,13 +13,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facecvt.converters.conversion import SOURCES, TARGETS, Conversion, convert_files
 from facecvt.converters.errors import UsageError
 from facecvt.converters.formats.atomic import refuse_existing
-from facecvt.converters.formats.detect import holds_model
+from facecvt.converters.formats.detect import detect, holds_model
 from facecvt.converters.formats.locate import Framework, ModelFiles, locate, located
 
 if TYPE_CHECKING:
@@ -72,14 +73,15 @@ class Source:
 
 def convert_and_verify(
     model: str | Path,
-    source_framework: str,
+    source_framework: str | None,
     target_framework: str,
     *,
-    output: str | Path | None = None,
+    output: str | PathLike[str] | None = None,
     force: bool = False,
     epoch: int | None = None,
     opset: int = DEFAULT_OPSET,
     inputs: Mapping[str, Sequence[int | str]] | None = None,
+    color: str | None = None,
     safetensors: bool = False,
     arch: str = "auto",
     verify: bool = True,
@@ -89,13 +91,14 @@ def convert_and_verify(
 
     Args:
         model: a path in any spelling, an archive, or the name of a reference architecture.
-        source_framework: "mxnet", "paddle" or "onnx".
+        source_framework: "mxnet", "paddle" or "onnx"; None finds out from the path.
         target_framework: "onnx" or "torch".
         output: file (ONNX) or folder (PyTorch) to write; by default in the current folder under the model's name.
         force: replace an existing target.
         epoch: MXNet: which weights, where several lie there.
         opset: of an ONNX target, 11 to 21.
         inputs: shapes of inputs by name, batch included, where the source holds none or others.
+        color: "RGB" or "BGR": what the images are, recorded in the input contract.
         safetensors: PyTorch target: write ``weights.safetensors`` as well.
         arch: PyTorch target: "auto" gives a recognised architecture the public class and its keys, "none" does not.
         verify: run source and target against each other.
@@ -106,11 +109,13 @@ def convert_and_verify(
         ConversionError: the model cannot be read or converted; nothing was written.
         FrameworkMissingError: a reference architecture whose framework is not installed.
     """
+    source_framework = source_framework or detect(model)
     if source_framework not in SOURCES or target_framework not in TARGETS or source_framework == target_framework:
         raise UsageError(f"facecvt does not convert {source_framework} to {target_framework}")
     if arch not in ("auto", "none"):
         raise UsageError(f"arch is 'auto' or 'none', not {arch!r}")
     if output is not None:
+        output = fspath(output)
         refuse_existing(output, force)
     with found_source(model, source_framework, epoch, output, target_framework, force) as source:
         target = default_target(source.name, target_framework) if output is None else Path(output)
@@ -122,6 +127,7 @@ def convert_and_verify(
             target,
             opset=opset,
             input_shapes=inputs,
+            color=color,
             safetensors=safetensors,
             recogniser=None,
             progress=progress,
@@ -148,7 +154,7 @@ def found_source(
     model: str | Path,
     framework: str,
     epoch: int | None,
-    output: str | Path | None,
+    output: str | None,
     target_framework: str,
     force: bool,
 ) -> Iterator[Source]:
