@@ -78,6 +78,11 @@ class MxnetOracle:
         self._evaluator = Evaluator(source, steps, constants, inputs, outputs, self.dtype)
 
     @property
+    def evaluator(self) -> Evaluator:
+        """The steps that are evaluated, for whoever wants to know what depends on what."""
+        return self._evaluator
+
+    @property
     def input_names(self) -> list[str]:
         """Names of what must be fed: variables without a weight, labels left out."""
         return list(self._evaluator.inputs)

@@ -1,0 +1,195 @@
+"""From the figures of all runs to a verdict, so that nothing passes for want of evidence.
+
+"agree" takes all of this:
+
+* every output has a partner, of the same position and name, and there is at least one;
+* at every compared inner value and output the error is within 10 floors; at the outputs rel-RMSE and 1 - cos are also
+  within their absolute limits; values that are not floating point numbers are equal;
+* nothing that was compared holds NaN or Inf, and the target ran every batch;
+* coverage is at least 95 % of the layers with weights and 80 % of all values;
+* every output that depends on its input shows it: an output of the oracle that is one constant, or that does not change
+  with the input, would be matched by a target that computes nothing. An output that by the source's structure depends
+  on no input (anchors, priors), and one of whole numbers (a count, an index), is excepted, as long as another output
+  shows something.
+
+A difference outweighs what could not be compared: "differ" is a fact, "not_comparable" the lack of one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from facecvt.parity_tests.align import Alignment, OutputPair, Pair, Unmapped, coverage_of
+from facecvt.parity_tests.evidence import Evidence, OutputEvidence, ValueEvidence
+from facecvt.parity_tests.source import Layer
+from facecvt.parity_tests.tolerance import OUTPUT_ONE_MINUS_COS, OUTPUT_REL_RMSE, Gate, K, floor_of
+from facecvt.parity_tests.verification import TensorResult, Verdict, Verification
+
+LEAST_PARAMETRIC = 0.95
+LEAST_TAPS = 0.80
+
+
+def judge(layers: Sequence[Layer], alignment: Alignment, evidence: Evidence) -> Verification:
+    """The verdict on all runs.
+
+    Args:
+        layers: what the source computes.
+        alignment: what was to be compared.
+        evidence: what the runs gave.
+    """
+    by_value = {layer.value: layer for layer in layers}
+    taps = [_judge_tap(pair, evidence.values.get(pair.layer.value)) for pair in alignment.pairs]
+    outputs = [_judge_output(pair, evidence.outputs.get(pair.position), by_value) for pair in alignment.outputs]
+    lost = [Unmapped(tap.name, tap.reason) for tap in taps if tap.verdict == "not_comparable"]
+    compared = {tap.name for tap in taps if tap.verdict != "not_comparable"}
+    coverage = coverage_of(layers, evidence.floating, compared)
+
+    differ = list(evidence.failures)
+    differ += [f"output {result.name}: {result.reason}" for result in outputs if result.verdict == "differ"]
+    first = next((tap for tap in taps if tap.verdict == "differ"), None)
+    if first is not None:
+        count = sum(tap.verdict == "differ" for tap in taps)
+        differ.append(f"{count} inner value(s) differ, first {first.name} ({first.operator}): {first.reason}")
+
+    unclear = [f"output {result.name}: {result.reason}" for result in outputs if result.verdict == "not_comparable"]
+    if not outputs:
+        unclear.append("the source has no output")
+    elif not any(_shows_something(evidence.outputs.get(result.position)) for result in outputs):
+        unclear.append("no output changes with what is fed, so equal outputs prove nothing")
+    if coverage.parametric < LEAST_PARAMETRIC or coverage.taps < LEAST_TAPS:
+        unclear.append(
+            f"too little was compared: {coverage.parametric:.0%} of the layers with weights "
+            f"(at least {LEAST_PARAMETRIC:.0%} are wanted) and {coverage.taps:.0%} of all values ({LEAST_TAPS:.0%})"
+        )
+    verdict: Verdict = "differ" if differ else "not_comparable" if unclear else "agree"
+    return Verification(
+        verdict=verdict,
+        reasons=(*differ, *unclear),
+        batches=evidence.batches,
+        kinds=evidence.kinds,
+        outputs=tuple(outputs),
+        layers=tuple(taps),
+        unmapped=(*alignment.unmapped, *lost),
+        coverage=coverage,
+        rows_compared=sum(len(output.row_errors) for output in evidence.outputs.values()),
+        warnings=tuple(evidence.warnings),
+    )
+
+
+def _judge_tap(pair: Pair, figures: ValueEvidence | None) -> TensorResult:
+    layer = pair.layer
+    worst = figures.worst if figures is not None else None
+    floor = math.inf if figures is None else _floor(figures, layer.depth)
+    verdict: Verdict = "agree"
+    reason = ""
+    if figures is None or worst is None:
+        verdict, reason = "not_comparable", "no run gave this value"
+    elif not worst.metrics.expected_is_finite:
+        verdict, reason = "not_comparable", "the source itself computes NaN or Inf here"
+    elif worst.metrics.problem is not None:
+        verdict, reason = "differ", worst.metrics.problem
+    elif all(sample.metrics.elements == 0 for sample in figures.samples):
+        verdict, reason = "not_comparable", "it has no elements"
+    elif math.isinf(floor):
+        verdict, reason = "not_comparable", "float32 overflows here in the source as well"
+    elif not Gate(worst.metrics.rel_rmse, floor):
+        verdict, reason = "differ", _beyond(worst.metrics.rel_rmse, floor)
+    return TensorResult(
+        name=layer.value,
+        target=pair.tap,
+        operator=layer.operator,
+        node=layer.node,
+        position=pair.position,
+        parametric=layer.parametric,
+        verdict=verdict,
+        reason=reason,
+        metrics=worst.metrics if worst is not None else None,
+        kind=worst.kind if worst is not None else "",
+        batch=worst.batch if worst is not None else 0,
+        floor=floor,
+    )
+
+
+def _judge_output(pair: OutputPair, evidence: OutputEvidence | None, by_value: Mapping[str, Layer]) -> TensorResult:
+    layer = by_value.get(pair.source or "")
+    figures = evidence.figures if evidence is not None else ValueEvidence()
+    worst = figures.worst
+    floor = _floor(figures, layer.depth if layer is not None else 1)
+    verdict, reason = _verdict_on_output(pair, evidence, floor, layer is None or layer.computed)
+    return TensorResult(
+        name=pair.source if pair.source is not None else str(pair.position),
+        target=pair.target,
+        operator=layer.operator if layer is not None else "",
+        node=layer.node if layer is not None else "",
+        position=pair.position,
+        parametric=layer.parametric if layer is not None else False,
+        verdict=verdict,
+        reason=reason,
+        metrics=worst.metrics if worst is not None else None,
+        kind=worst.kind if worst is not None else "",
+        batch=worst.batch if worst is not None else 0,
+        floor=floor,
+    )
+
+
+def _verdict_on_output(
+    pair: OutputPair, evidence: OutputEvidence | None, floor: float, is_computed: bool
+) -> tuple[Verdict, str]:
+    """Verdict and reason; the first rule that holds."""
+    if pair.reason is not None:
+        return "differ", pair.reason
+    worst = evidence.figures.worst if evidence is not None else None
+    if evidence is None or worst is None:
+        return "not_comparable", "no run gave this output"
+    metrics = worst.metrics
+    if not metrics.expected_is_finite:
+        return "not_comparable", f"the source itself gives NaN or Inf for {worst.kind} input of batch {worst.batch}"
+    if metrics.problem is not None:
+        return "differ", metrics.problem
+    if evidence.expected.elements == 0:
+        return "not_comparable", "it has no elements in any run"
+    if evidence.actual.is_constant and not evidence.expected.is_constant:
+        return "differ", "the target gives one constant"
+    if math.isinf(floor):
+        return "not_comparable", "float32 overflows here in the source as well"
+    gate = Gate(metrics.rel_rmse, floor)
+    if not gate:
+        return "differ", _beyond(metrics.rel_rmse, floor)
+    if evidence.row_errors and not Gate(max(evidence.row_errors), 2.0 * floor):
+        return "differ", f"its rows depend on the batch they are in: rel-RMSE {max(evidence.row_errors):.1e}"
+    if metrics.rel_rmse > OUTPUT_REL_RMSE or _worst_cosine(evidence.figures) > OUTPUT_ONE_MINUS_COS:
+        limits = (
+            f"rel-RMSE {metrics.rel_rmse:.1e} (limit {OUTPUT_REL_RMSE:.0e}), "
+            f"1-cos {_worst_cosine(evidence.figures):.1e} (limit {OUTPUT_ONE_MINUS_COS:.0e})"
+        )
+        if floor > OUTPUT_REL_RMSE:
+            return "not_comparable", f"float32 alone costs {floor:.1e} here, so the limits cannot be met: {limits}"
+        return "differ", f"beyond the limits of an output: {limits}"
+    if is_computed and not evidence.figures.exact:
+        if evidence.expected.is_constant:
+            return "not_comparable", "the source gives one constant, which proves nothing"
+        if evidence.inputs_compared and not evidence.depends_on_input:
+            return "not_comparable", "the source gives the same for different inputs, which proves nothing"
+    return "agree", ""
+
+
+def _shows_something(evidence: OutputEvidence | None) -> bool:
+    """Whether an output changes with what is fed, or at least holds different values where only one input was fed."""
+    if evidence is None:
+        return False
+    return evidence.depends_on_input or (evidence.inputs_compared == 0 and not evidence.expected.is_constant)
+
+
+def _floor(figures: ValueEvidence, depth: int) -> float:
+    return 0.0 if figures.exact else floor_of(figures.clean, depth)
+
+
+def _worst_cosine(figures: ValueEvidence) -> float:
+    return max(sample.metrics.one_minus_cos for sample in figures.samples)
+
+
+def _beyond(rel_rmse: float, floor: float) -> str:
+    if floor == 0.0:
+        return f"the values must be equal, but rel-RMSE is {rel_rmse:.1e}"
+    return f"rel-RMSE {rel_rmse:.1e} is {rel_rmse / floor:.0f} times the floor of {floor:.1e} ({K:.0f} are allowed)"

@@ -1,0 +1,212 @@
+"""Is a conversion right? The source by the float64 oracle against the target by its own runtime.
+
+For every kind of input and every batch the target runs once as it is deployed and once with its inner values taken;
+then the oracle evaluates the source, and every value is held against its partner the moment it is computed, so that
+the float64 activations of only a few layers are alive. On the first batch of each kind the oracle runs in float32 as
+well, which gives the floors.
+
+Later kinds of proof (the layer's own error under teacher forcing, causes) start from the same parts: an
+:class:`~facecvt.parity_tests.source.Oracle`, a runtime, an alignment, and the evidence that
+:mod:`facecvt.parity_tests.judge` judges.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facecvt.converters.contract import InputContract
+from facecvt.converters.errors import ConversionError, FacecvtError, FrameworkMissingError
+from facecvt.converters.graph import name_of
+from facecvt.parity_tests.align import Alignment, align
+from facecvt.parity_tests.evidence import Evidence, shapes_without_batch
+from facecvt.parity_tests.inputs import DEFAULT_BATCHES, KINDS, InputPlan
+from facecvt.parity_tests.judge import judge
+from facecvt.parity_tests.metrics import compare
+from facecvt.parity_tests.runtimes.open_target import names_its_outputs, open_target
+from facecvt.parity_tests.runtimes.runtime import Capture, RunFailedError, Runtime
+from facecvt.parity_tests.source import Oracle, open_oracle
+from facecvt.parity_tests.verification import Verification, not_verified
+
+if TYPE_CHECKING:
+    from facecvt.converters.conversion import Conversion
+
+NumpyArray = np.ndarray[Any, np.dtype[Any]]
+Progress = Callable[[str, int, int], None]
+STAGE = "verifying"
+
+
+def verify(
+    conversion: Conversion,
+    *,
+    batches: Sequence[int] = DEFAULT_BATCHES,
+    kinds: Sequence[str] = KINDS,
+    progress: Progress | None = None,
+    plan: InputPlan | None = None,
+    oracle: Callable[[Conversion, Any], Oracle] = open_oracle,
+    runtime: Callable[[Conversion], Runtime] = open_target,
+) -> Verification:
+    """Verify a conversion.
+
+    Args:
+        conversion: what was converted; source files and target must still be there.
+        batches: batch sizes to run where the model leaves its batch free.
+        kinds: kinds of input to run.
+        progress: called with the stage's name, the values computed and those in all.
+        plan: inputs in full; replaces ``batches`` and ``kinds``.
+        oracle: makes the source's oracle of a dtype.
+        runtime: makes the target's runtime.
+
+    Returns:
+        The verdict and all figures behind it. A target that cannot be opened or run "differs"; a missing framework
+        gives "not_verified" with its pip command; a source that the oracle cannot compute gives "not_comparable".
+    """
+    plan = plan or InputPlan(tuple(batches), tuple(kinds))
+    opened = runtime(conversion)
+    try:
+        with opened:
+            return _verify_opened(conversion, opened, plan, oracle, progress)
+    except FrameworkMissingError as error:
+        return not_verified(str(error), error.command)
+    except RunFailedError as error:
+        return Verification("differ", (str(error),))
+
+
+def _verify_opened(
+    conversion: Conversion,
+    runtime: Runtime,
+    plan: InputPlan,
+    oracle: Callable[[Conversion, Any], Oracle],
+    progress: Progress | None,
+) -> Verification:
+    try:
+        exact, clean = oracle(conversion, np.float64), oracle(conversion, np.float32)
+    except FacecvtError as error:
+        return Verification("not_comparable", (f"the oracle cannot evaluate the source: {error}",))
+    alignment = align(
+        exact.layers,
+        exact.output_names,
+        runtime.output_names or [name_of(value) for value in conversion.graph.outputs],
+        conversion.taps,
+        conversion.graph.aliases,
+        {name_of(value) for value in conversion.graph.inputs},
+        outputs_are_named=names_its_outputs(conversion),
+    )
+    contracts = [contract for contract in conversion.contracts if contract.name in exact.input_names]
+    unfed = sorted(set(exact.input_names) - {contract.name for contract in contracts})
+    if unfed:
+        return Verification("not_comparable", (f"the source has input(s) without a contract: {unfed}",))
+    runs = _Runs(exact, clean, runtime, alignment, contracts, progress)
+    try:
+        evidence = runs.run(plan)
+    except ConversionError as error:
+        if not _leaves_sizes_free(contracts):
+            return Verification("not_comparable", (f"the oracle cannot evaluate the source: {error}",))
+        try:
+            evidence = runs.run(plan.aligned())
+        except ConversionError as again:
+            return Verification("not_comparable", (f"the oracle cannot evaluate the source: {again}",))
+        evidence.warnings.append(f"verified at sizes that are multiples of 32 only, because at others: {error}")
+    return judge(exact.layers, alignment, evidence)
+
+
+def _leaves_sizes_free(contracts: Sequence[InputContract]) -> bool:
+    return any(isinstance(dimension, str) for contract in contracts for dimension in contract.shape[1:])
+
+
+class _Runs:
+    """Runs both sides and measures; see the module's docstring."""
+
+    def __init__(
+        self,
+        exact: Oracle,
+        clean: Oracle,
+        runtime: Runtime,
+        alignment: Alignment,
+        contracts: Sequence[InputContract],
+        progress: Progress | None,
+    ) -> None:
+        self.exact, self.clean, self.runtime = exact, clean, runtime
+        self.alignment, self.contracts, self.progress = alignment, contracts, progress
+        self.pairs = {pair.layer.value: pair for pair in alignment.pairs}
+        self.outputs = [pair for pair in alignment.outputs if pair.target is not None and pair.source is not None]
+
+    def run(self, plan: InputPlan) -> Evidence:
+        """All kinds and batches of a plan.
+
+        Raises:
+            ConversionError: the oracle cannot compute the source on these inputs.
+        """
+        batches = plan.batches_for(self.contracts)
+        evidence = Evidence(batches, plan.kinds)
+        self._done, self._total = 0, len(self.exact.layers) * len(plan.kinds) * (len(batches) + 1)
+        for kind in plan.kinds:
+            for batch in batches:
+                feeds = plan.feeds(self.contracts, kind, batch)
+                self._run_once(kind, batch, feeds, evidence, measure_floor=batch == batches[0])
+        return evidence
+
+    def _run_once(
+        self, kind: str, batch: int, feeds: dict[str, NumpyArray], evidence: Evidence, *, measure_floor: bool
+    ) -> None:
+        single: dict[str, NumpyArray] = {}
+        single_outputs: dict[str, NumpyArray] = {}
+        if measure_floor:
+
+            def keep(name: str, value: NumpyArray) -> None:
+                self._advance()
+                if name in self.pairs:
+                    single[name] = value
+
+            single_outputs = self.clean.run(feeds, keep)
+        try:
+            capture = self.runtime.run(feeds, self.alignment.taps)
+        except RunFailedError as error:
+            evidence.failures.append(str(error))
+            return
+        uses = Counter(pair.tap for pair in self.alignment.pairs)
+
+        def measure(name: str, value: NumpyArray) -> None:
+            self._advance()
+            if value.dtype.kind == "f":
+                evidence.floating.add(name)
+            pair = self.pairs.get(name)
+            if pair is None:
+                return
+            figures = evidence.value(name)
+            figures.add(kind, batch, value, capture.taps[pair.tap])
+            if name in single:
+                figures.clean.append(compare(value, single.pop(name)).rel_rmse)
+            uses[pair.tap] -= 1
+            if not uses[pair.tap]:
+                del capture.taps[pair.tap]
+
+        expected = self.exact.run(feeds, measure)
+        self._measure_outputs(kind, batch, feeds, evidence, capture, expected, single_outputs)
+
+    def _measure_outputs(
+        self,
+        kind: str,
+        batch: int,
+        feeds: dict[str, NumpyArray],
+        evidence: Evidence,
+        capture: Capture,
+        expected: dict[str, NumpyArray],
+        single: dict[str, NumpyArray],
+    ) -> None:
+        for pair in self.outputs:
+            assert pair.source is not None
+            assert pair.target is not None
+            value = expected[pair.source]
+            output = evidence.output(pair.position)
+            output.add(kind, batch, value, capture.outputs[pair.target], shapes_without_batch(feeds))
+            if pair.source in single:
+                output.figures.clean.append(compare(value, single[pair.source]).rel_rmse)
+
+    def _advance(self) -> None:
+        self._done += 1
+        if self.progress is not None:
+            self.progress(STAGE, self._done, self._total)
