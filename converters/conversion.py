@@ -35,6 +35,9 @@ class Architecture(Protocol):
     arguments: str
     class_source: str
 
+    def network_input(self, argument: str) -> str:
+        """Python expression of what the network is fed: the argument, or the graph's arithmetic in front of it."""
+
     def state(self, graph: Graph) -> dict[str, Any]:
         """state_dict of the public class from the graph's weights, eps compensated; WeightsError where impossible."""
 

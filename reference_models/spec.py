@@ -178,6 +178,19 @@ OPTION_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 @dataclass(frozen=True)
+class TorchClass:
+    """How the PyTorch net of an architecture is made, for a ``model.py`` that holds its class.
+
+    Attributes:
+        name: class in the family's ``net_torch.py``.
+        arguments: Python source of the constructor's arguments.
+    """
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
 class Family:
     """What one folder of reference_models provides.
 
@@ -189,6 +202,7 @@ class Family:
         build: (architecture, framework) -> a torch module, a Paddle layer or an MXNet symbol, weights as initialised.
         candidates: which of its architectures, with which options, a graph with this skeleton could be; few are
             enough, since each is then compared in full.
+        torch_class: the class of ``net_torch.py`` with the arguments of one of them.
         patterns: upstream names with numbers inside.
     """
 
@@ -198,6 +212,7 @@ class Family:
     names: Mapping[str, FrameworkNames]
     build: Callable[[ArchitectureSpec, str], Any]
     candidates: Callable[[Skeleton], Iterable[ArchitectureSpec]]
+    torch_class: Callable[[ArchitectureSpec], TorchClass]
     patterns: Sequence[NamePattern] = ()
 
 

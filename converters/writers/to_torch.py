@@ -142,27 +142,18 @@ def recognised_module(graph: Graph, architecture: Architecture) -> tuple[str, di
     )
     text += body.replace("from __future__ import annotations\n", "from __future__ import annotations\n", 1)
     text = insert_import(text, "from pathlib import Path")
-    contract = graph.contracts[0] if graph.contracts else None
+    fed = architecture.network_input("x")
+    what = (
+        "behind the arithmetic that the source's graph begins with" if fed != "x" else "with the options of the source"
+    )
     text += f"\n\n\nclass Model({architecture.class_name}):\n"
-    if contract is not None and contract.in_graph:
-        text += f'    """{architecture.class_name} behind the input normalisation of the source\'s graph."""\n\n'
-    else:
-        text += f'    """{architecture.class_name} with the options of the source."""\n\n'
+    text += f'    """{architecture.class_name} {what}."""\n\n'
     text += f"    def __init__(self) -> None:\n        super().__init__({architecture.arguments})\n"
-    if contract is not None and contract.in_graph:
-        mean = number_or_tensor(contract.mean or (0.0,))
-        scale = number_or_tensor(contract.scale or (1.0,))
+    if fed != "x":
         text += "\n    def forward(self, x: torch.Tensor) -> torch.Tensor:\n"
-        text += f"        return super().forward((x - {mean}) * {scale})\n"
+        text += f"        return super().forward({fed})\n"
     text += "\n" + LOAD
     return text, state, architecture.taps(graph)
-
-
-def number_or_tensor(values: tuple[float, ...]) -> str:
-    """Python expression of one number, or of one number a channel."""
-    if len(values) == 1:
-        return repr(values[0])
-    return f"torch.tensor({list(values)!r}, device=x.device).view(-1, 1, 1)"
 
 
 def insert_import(text: str, statement: str) -> str:

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 from facecvt.converters.contract import InputContract
 from facecvt.reference_models.iresnet.names import NAMES
 from facecvt.reference_models.layers import INPUT, Layer, LayerList
-from facecvt.reference_models.spec import Alias, ArchitectureSpec, Family, NamePattern, Source, Stage, Upstream
+from facecvt.reference_models.spec import (
+    Alias,
+    ArchitectureSpec,
+    Family,
+    NamePattern,
+    Source,
+    Stage,
+    TorchClass,
+    Upstream,
+)
 
 if TYPE_CHECKING:
     from facecvt.reference_models.skeleton import Skeleton
@@ -120,6 +129,13 @@ def build(spec: ArchitectureSpec, framework: str) -> Any:
     return net_mxnet.iresnet(units, size, 0.4 if dropout is None else dropout, eps, normalize)
 
 
+def torch_class(spec: ArchitectureSpec) -> TorchClass:
+    """The constructor call that gives this architecture in ``net_torch.py``."""
+    units = tuple(stage.units for stage in spec.stages)
+    normalize = ", normalize=True" if spec.normalised else ""
+    return TorchClass("IResNet", f"units={units}, embedding_size={spec.embedding_size}{normalize}")
+
+
 def candidates(skeleton: Skeleton) -> Iterator[ArchitectureSpec]:
     """Networks whose units in each stage are those of the graph: one PRelu a unit, of the stage's width."""
     slopes = skeleton.count("PRelu")
@@ -150,6 +166,7 @@ FAMILY = Family(
     names=NAMES,
     build=build,
     candidates=candidates,
+    torch_class=torch_class,
     patterns=(
         NamePattern(r"fresnet_r200_emb(?P<embedding_size>\d+)", "fresnet200", "mxnet"),
         NamePattern(r"fresnet_r(\d+)_emb(?P<embedding_size>\d+)", r"iresnet\1", "mxnet"),

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 from facecvt.converters.contract import InputContract
 from facecvt.reference_models.layers import INPUT, Layer, LayerList
 from facecvt.reference_models.mobilefacenet.names import NAMES
-from facecvt.reference_models.spec import Alias, ArchitectureSpec, Family, NamePattern, Source, Stage, Upstream
+from facecvt.reference_models.spec import (
+    Alias,
+    ArchitectureSpec,
+    Family,
+    NamePattern,
+    Source,
+    Stage,
+    TorchClass,
+    Upstream,
+)
 
 if TYPE_CHECKING:
     from facecvt.reference_models.skeleton import Skeleton
@@ -108,6 +117,12 @@ def build(spec: ArchitectureSpec, framework: str) -> Any:
     return net_mxnet.mobilefacenet(size, eps=eps, normalize=normalize)
 
 
+def torch_class(spec: ArchitectureSpec) -> TorchClass:
+    """The constructor call that gives this architecture in ``net_torch.py``."""
+    normalize = ", normalize=True" if spec.normalised else ""
+    return TorchClass("MobileFaceNet", f"embedding_size={spec.embedding_size}{normalize}")
+
+
 def candidates(skeleton: Skeleton) -> Iterator[ArchitectureSpec]:
     """The one network, where the graph has as many PRelu."""
     size = skeleton.output_width()
@@ -122,6 +137,7 @@ FAMILY = Family(
     names=NAMES,
     build=build,
     candidates=candidates,
+    torch_class=torch_class,
     patterns=(
         NamePattern(r"ffc_mobilefacenet_(?P<embedding_size>\d+)", "mobilefacenet", "torch", {"normalize": True}),
         NamePattern(r"insightface_arcface_paddle_mobilefacenet_(?P<embedding_size>\d+)", "mobilefacenet", "paddle"),

@@ -1,0 +1,128 @@
+"""A recognised graph as the public PyTorch class of its architecture: class source, state_dict, places of its values.
+
+The class is the text of the family's ``net_torch.py``. Its BatchNorm eps is the public one (1e-5), whatever the source
+had: the running variance makes up for it, var + eps_source = var' + eps_public, so that the weights give the right
+numbers in anybody's stock class. That needs var' > 0 everywhere, and is refused otherwise.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from facecvt.converters.errors import WeightsError
+from facecvt.converters.graph import Graph, NumpyArray, constant, name_of
+from facecvt.reference_models.recognise import Recognition, recognise
+from facecvt.reference_models.spec import families
+from facecvt.reference_models.weights import from_canonical
+
+ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
+FUNCTIONAL = ("Flatten", "Normalize", "LpNormalization")  # layers that the class writes as calls, without a module
+
+
+class PublicClass:
+    """The public PyTorch form of a recognised graph; what the PyTorch writer takes as an architecture.
+
+    Attributes:
+        name: of the architecture, for example "iresnet50".
+        class_name: in ``class_source``.
+        arguments: Python source of the constructor's arguments.
+        class_source: text of a standalone module that needs torch alone.
+    """
+
+    def __init__(self, recognition: Recognition) -> None:
+        self._recognition = recognition
+        architecture = recognition.architecture
+        family = families()[architecture.family]
+        made = family.torch_class(architecture)
+        self.name = architecture.name
+        self.class_name = made.name
+        self.arguments = made.arguments
+        module = importlib.util.find_spec(f"facecvt.reference_models.{architecture.family}.net_torch")
+        if module is None or module.origin is None:
+            raise FileNotFoundError(f"{architecture.family}/net_torch.py is not installed")
+        self.class_source = Path(module.origin).read_text(encoding="utf-8")
+
+    def network_input(self, argument: str) -> str:
+        """Python expression of what the network is fed, where the graph has arithmetic in front of it.
+
+        Args:
+            argument: name of the tensor that the model is fed.
+        """
+        expression = argument
+        for node in self._recognition.preprocessing:
+            left, right = (constant(value) for value in node.inputs)
+            operand = right if left is None else left
+            if operand is None:
+                raise WeightsError(f"{node.op_type} {node.name!r}: no constant in the preprocessing")
+            parts = (expression, tensor_literal(operand, argument))
+            first, second = parts if left is None else parts[::-1]
+            expression = f"({first} {ARITHMETIC[node.op_type]} {second})"
+        return expression[1:-1] if expression.startswith("(") else expression
+
+    def state(self, graph: Graph) -> dict[str, NumpyArray]:
+        """The state_dict of the public class, with its eps compensated.
+
+        Raises:
+            WeightsError: a running variance is too small for the compensation.
+        """
+        recognition = self._recognition
+        arrays = recognition.arrays()
+        public = recognition.architecture.eps["torch"]
+        for layer, eps in recognition.eps().items():
+            if np.float32(eps) == np.float32(public):
+                continue
+            name = next(p for p in arrays if p.rpartition(".")[0] == layer and p.endswith(".variance"))
+            variance = (arrays[name].astype(np.float64) + (eps - public)).astype(np.float32)
+            if not (variance > 0).all():
+                raise WeightsError(
+                    f"{layer}: its eps is {eps:g}, that of the public class {public:g}, and a running variance of "
+                    f"{float(arrays[name].min()):g} cannot make up for the difference. Use --arch none to keep the "
+                    "source's own layers and eps."
+                )
+            arrays[name] = variance
+        return from_canonical(arrays, "torch", recognition.architecture)
+
+    def taps(self, graph: Graph) -> dict[str, str]:
+        """Canonical value name -> ``module:PATH`` of the module whose output it is."""
+        return {
+            name_of(node.outputs[0]): f"module:{layer}"
+            for layer, node in self._recognition.layers.items()
+            if node.op_type not in FUNCTIONAL
+        }
+
+
+def tensor_literal(array: NumpyArray, like: str) -> str:
+    """A constant as Python source: a number, or a tensor on the device of ``like``."""
+    if array.size == 1:
+        return repr(float(array.reshape(-1)[0]))
+    shape = ", ".join(str(size) for size in array.shape)
+    return f"torch.tensor({array.reshape(-1).tolist()!r}, device={like}.device).view({shape})"
+
+
+def public_class(graph: Graph) -> PublicClass | None:
+    """The public class of a graph that is a reference architecture, else None.
+
+    The graph's input contracts take the colour order, and mean and scale where the graph does not hold them, from what
+    the architecture declares for the graph's framework.
+    """
+    recognition = recognise(graph)
+    if recognition is None:
+        return None
+    declared = recognition.architecture.contracts.get(graph.source_framework)
+    if declared is not None:
+        graph.contracts = [
+            replace(
+                contract,
+                color=contract.color or declared.color,
+                mean=contract.mean or declared.mean,
+                scale=contract.scale or declared.scale,
+            )
+            if contract.layout == "NCHW"
+            else contract
+            for contract in graph.contracts
+        ]
+    return PublicClass(recognition)
