@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from facecvt.converters.graph import Builder, dims
 from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.converters.ops.value_facts import known_rank
 
 INT64_MAX = 2**63 - 1
 INFER = -1
@@ -52,7 +53,9 @@ Piece = int | Copied | Multiplied | Divided | Remaining
 
 def reshape_by_pieces(b: Builder, x: ir.Value, pieces: Sequence[Piece]) -> ir.Value:
     """Emit the Reshape of ``x`` to a target of pieces; a literal 0 cannot be asked for, -1 stands for inferred."""
-    known = dims(x)
+    known, count = dims(x), known_rank(x)
+    if known is None and count is not None:
+        known = (None,) * count
     resolved = resolve(pieces, known)
     first_remaining = next((i for i, piece in enumerate(resolved) if isinstance(piece, Remaining)), len(resolved))
     for index in range(first_remaining):
