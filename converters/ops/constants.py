@@ -34,6 +34,7 @@ PADDLE_TYPES = {
     21: "int8",
     22: "bfloat16",
 }
+ASSIGNED_TYPES = ("fp32", "fp64", "int32", "int64", "int8", "bool")
 SMALL = 4096  # elements up to which a filled tensor is written out as a constant
 
 
@@ -121,18 +122,7 @@ def filled(b: Builder, shape: list[int] | ir.Value, number: float, dtype: Any) -
 def assign_value_from_paddle(op: PaddleOp, b: Builder) -> Any:
     """Numbers written out in the program, in the attribute of their type."""
     dtype, shape = np.dtype(paddle_type(op, "dtype")), op.ints("shape")
-    written = [
-        op.raw(key, [])
-        for key in (
-            "values",
-            "fp32_values",
-            "int32_values",
-            "int64_values",
-            "bool_values",
-            "int8_values",
-            "fp64_values",
-        )
-    ]
+    written = [op.raw(key, []) for key in ("values", *(f"{kind}_values" for kind in ASSIGNED_TYPES))]
     numbers = next((values for values in written if values), [])
     if len(numbers) != int(np.prod(shape)):
         raise op.refuse(f"{len(numbers)} numbers are written for shape {shape}")

@@ -143,10 +143,6 @@ def reduce_to_torch(node: ir.Node, t: TorchCode) -> None:
         kept = ", keepdim=True" if keep else ""
         t.assign(node.outputs[0], x + "".join(f".prod({axis}{kept})" for axis in places))
         return
-    if axes is None:
-        dim = f"tuple(range({x}.ndim))"
-    else:
-        dim = str(axes[0]) if len(axes) == 1 else str(tuple(axes))
-    t.assign(
-        node.outputs[0], TORCH_REDUCTIONS[node.op_type].format(x, f"dim={dim}" + (", keepdim=True" if keep else ""))
-    )
+    dim = f"tuple(range({x}.ndim))" if axes is None else str(axes[0] if len(axes) == 1 else tuple(axes))
+    options = f"dim={dim}" + (", keepdim=True" if keep else "")
+    t.assign(node.outputs[0], TORCH_REDUCTIONS[node.op_type].format(x, options))
