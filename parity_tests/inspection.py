@@ -293,7 +293,7 @@ def _weight_facts(arrays: Mapping[str, Array]) -> list[WeightFact]:
 
 def _add_graph(found: Inspection, nodes: list[tuple[str, str]], direction: str, read: Any) -> None:
     """Everything that the canonical graph tells, or why there is none."""
-    from facecvt.reference_models.recognise import recognise
+    from facecvt.reference_models.public_class import public_class
 
     try:
         graph: Graph = read()
@@ -302,11 +302,11 @@ def _add_graph(found: Inspection, nodes: list[tuple[str, str]], direction: str, 
         _add_operators(found, nodes, direction, {})
         return
     _add_operators(found, nodes, direction, _canonical_nodes(graph))
+    known = public_class(graph)  # completes the contracts
+    found.recognised = known.name if known is not None else None
     found.contracts = list(graph.contracts)
     found.outputs = [_value_fact(value) for value in graph.outputs]
     found.warnings = list(graph.warnings)
-    recognition = recognise(graph)
-    found.recognised = recognition.architecture.name if recognition is not None else None
     unwritable = [operator for operator in found.operators if operator.to_torch is False]
     for operator in unwritable:
         found.problems.append(f"{operator.operator} x{operator.count} cannot be written to PyTorch")

@@ -22,9 +22,11 @@ from facecvt.converters.errors import UsageError
 from facecvt.converters.formats.atomic import refuse_existing
 from facecvt.converters.formats.detect import detect, holds_model
 from facecvt.converters.formats.locate import Framework, ModelFiles, locate, located
+from facecvt.converters.graph import Graph
+from facecvt.reference_models.public_class import public_class
 
 if TYPE_CHECKING:
-    from facecvt.parity_tests.verify import Verification
+    from facecvt.parity_tests.verification import Verification
 
 Progress = Callable[[str, int, int], None]
 DEFAULT_OPSET = 13
@@ -129,7 +131,7 @@ def convert_and_verify(
             input_shapes=inputs,
             color=color,
             safetensors=safetensors,
-            recogniser=None,
+            recogniser=public_class if arch == "auto" else source_names_only,
             progress=progress,
         )
         if source.reference is not None:
@@ -142,6 +144,11 @@ def convert_and_verify(
 
             verification = verify_conversion(conversion, progress=progress)
     return ProvenConversion(conversion, verification, str(model), source.reference)
+
+
+def source_names_only(graph: Graph) -> None:
+    """A recogniser that completes the input contract of a known architecture, and leaves the layers their names."""
+    public_class(graph)
 
 
 def default_target(name: str, target_framework: str) -> Path:
