@@ -18,18 +18,19 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from facecvt.converters.errors import FormatError, WeightsError
 from facecvt.converters.formats.atomic import atomic_file
-from facecvt.converters.formats.mapped import Array, MappedFile, MappedTensor
+from facecvt.converters.formats.mapped import Array, MappedFile, MappedTensor, as_numpy
 from facecvt.converters.formats.paddle_program import PaddleVar
 from facecvt.converters.formats.paddle_schema import TENSOR_DESC, dtype_of_number, number_of_dtype
 from facecvt.converters.formats.protobuf import read_message
 from facecvt.converters.formats.safe_pickle import load_pickle
 
+_PIECES = "UnpackBigParamInfor@@"  # key under which Paddle notes what it cut in pieces
 _DEEPEST_LOD = 16  # levels of sequence information; Paddle itself never writes more than a few
 
 
@@ -198,29 +199,25 @@ def read_pdparams(path: str | Path) -> dict[str, Array]:
     which Paddle cuts in pieces below pickle protocol 4, are put together again.
 
     Returns:
-        key of the state dict -> array in memory, in the order of the file.
+        key of the state dict -> array, mapped where its bytes lie in the file as they are, in the order of the file.
 
     Raises:
         FormatError: not a pickle, not a state dict, or a global outside the allow-list.
     """
     path = Path(path)
-    try:
-        with open(path, "rb") as stream:
-            content = load_pickle(stream, path)
-    except OSError as error:
-        raise FormatError(path, None, f"cannot be opened: {error.strerror}") from error
+    content = load_pickle(path)
     if not isinstance(content, dict):
         raise FormatError(path, None, f"holds a {type(content).__name__}; a state dict was expected")
-    content = {key: value for key, value in content.items() if key != "StructuredToParameterName@@"}
-    pieces = content.pop("UnpackBigParamInfor@@", {})
-    arrays = {_key(path, key): _array(path, key, value) for key, value in content.items()}
-    for key, info in pieces.items():
-        try:
-            flat = [arrays.pop(piece) for piece in info["slices"]]
+    pieces = content.get(_PIECES, {})
+    notes = (_PIECES, "StructuredToParameterName@@")
+    arrays = {_key(path, key): _array(path, key, value) for key, value in content.items() if key not in notes}
+    try:
+        for key, info in pieces.items():
+            flat = [as_numpy(arrays.pop(piece)) for piece in info["slices"]]
             arrays[_key(path, key)] = np.concatenate(flat).reshape(info["OriginShape"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise FormatError(path, None, f"the pieces of {key!r} do not fit together: {error}") from error
-    return dict(arrays)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(path, None, f"the pieces of large arrays do not fit together: {error!r}") from error
+    return arrays
 
 
 def _key(path: Path, key: object) -> str:
@@ -229,11 +226,11 @@ def _key(path: Path, key: object) -> str:
     return key
 
 
-def _array(path: Path, key: object, value: object) -> np.ndarray[Any, np.dtype[Any]]:
+def _array(path: Path, key: object, value: object) -> Array:
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
         value = value[1]
-    if not isinstance(value, (np.ndarray, np.generic)):
+    if not isinstance(value, (MappedTensor, np.ndarray)):
         raise FormatError(
             path, None, f"{key!r} of the state dict holds a {type(value).__name__}; an array was expected"
         )
-    return np.asarray(value)
+    return value
