@@ -278,6 +278,8 @@ def failure_of(error: BaseException, arguments: Sequence[str]) -> Failure:
         return Failure(f"{error.filename}: {error.strerror}", kind, 3)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Failure(f"the target cannot be written: {error.strerror}", kind, 3)
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("facecvt"):
+        return Failure(f"the package {error.name} is missing; `facecvt doctor` says what to install", kind, 4)
     again = "" if wants(arguments, "-v", "--verbose") else "; run it again with -v for the traceback"
     return Failure(f"this is a bug in facecvt: {kind}: {error}{again}, and please report it", kind, BUG)
 

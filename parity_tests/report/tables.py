@@ -9,12 +9,11 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from facecvt.converters.ops_table import COLUMNS, OperatorRow
-from facecvt.parity_tests.environment import Diagnosis
-from facecvt.reference_models.listing import ModelRow
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # doctor must work where what the others need is missing
+    from facecvt.converters.ops_table import OperatorRow
+    from facecvt.parity_tests.environment import Diagnosis
     from facecvt.parity_tests.inspection import Inspection
+    from facecvt.reference_models.listing import ModelRow
 
 
 def plain_table(*headers: str) -> Table:
@@ -34,6 +33,8 @@ def shape_text(shape: Sequence[Any] | None) -> str:
 
 def operators_table(rows: Sequence[OperatorRow]) -> list[Any]:
     """A row an operator, a mark a direction."""
+    from facecvt.converters.ops_table import COLUMNS
+
     table = plain_table("operator", *COLUMNS.values(), "family")
     for row in rows:
         marks = ["x" if direction in row.directions else "" for direction in COLUMNS]
