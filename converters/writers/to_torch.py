@@ -8,6 +8,7 @@ so that the state_dict has the public keys. ``weights.pth`` is a plain state_dic
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,10 @@ def generic_module(graph: Graph) -> tuple[str, dict[str, NumpyArray], dict[str, 
     results = [code.arg(value) for value in graph.outputs]
 
     text = header(graph, "The layers bear the names they have in the source.")
+    text += "\nfrom __future__ import annotations\n\nfrom pathlib import Path\n\nimport torch\n"
+    if any(re.search(r"\bF\.", statement.text) for statement in code.statements):
+        text += "import torch.nn.functional as F\n"
+    text += "from torch import nn\n"
     text += "\n\nclass Model(nn.Module):\n"
     text += f'    """{graph.name}, layer by layer as in the source."""\n\n'
     text += "    def __init__(self) -> None:\n        super().__init__()\n"
@@ -126,7 +131,7 @@ def generic_module(graph: Graph) -> tuple[str, dict[str, NumpyArray], dict[str, 
         state.update({f"{path}.{leaf}": array for leaf, array in submodule.state.items()})
     state.update(code.parameters)
     state.update(code.buffers)
-    return without_unused_imports(text), state, taps
+    return text, state, taps
 
 
 def recognised_module(graph: Graph, architecture: Architecture) -> tuple[str, dict[str, NumpyArray], dict[str, str]]:
@@ -137,11 +142,8 @@ def recognised_module(graph: Graph, architecture: Architecture) -> tuple[str, di
     if docstring is None:
         raise ConversionError(f"{architecture.name}: its class file has no docstring")
     body = module[module.index(docstring) + len(docstring) + 3 :].lstrip("\n")
-    text = header(
-        graph, f"Architecture {architecture.name}, recognised by its structure.\n\n{docstring.strip()}", imports=""
-    )
-    text += body.replace("from __future__ import annotations\n", "from __future__ import annotations\n", 1)
-    text = insert_import(text, "from pathlib import Path")
+    remark = f"Architecture {architecture.name}, recognised by its structure.\n\n{docstring.strip()}"
+    text = insert_import(f"{header(graph, remark)}\n{body}", "from pathlib import Path")
     fed = architecture.network_input("x")
     what = (
         "behind the arithmetic that the source's graph begins with" if fed != "x" else "with the options of the source"
@@ -169,8 +171,8 @@ def insert_import(text: str, statement: str) -> str:
     return text[:position] + "\n" + "\n".join(lines) + "\n" + ("" if rest.startswith("\n") else "\n") + rest
 
 
-def header(graph: Graph, remark: str, imports: str | None = None) -> str:
-    """Docstring of the file: what it is, what it takes and gives, how to load it; then the imports."""
+def header(graph: Graph, remark: str) -> str:
+    """Docstring of the file: what it is, what it takes and gives, how to load it."""
     lines = [
         f'"""{graph.name}: made from {FRAMEWORK_NAMES[graph.source_framework]} by facecvt {__version__}.',
         "",
@@ -189,13 +191,7 @@ def header(graph: Graph, remark: str, imports: str | None = None) -> str:
         shape = "" if value.shape is None else f" {dims_text(value)}"
         lines.append(f"Output {name_of(value)}:{shape or ' float32'}.")
     lines += ["", remark, "", "    model = load()  # eval mode, with the weights beside this file", '"""', ""]
-    text = "\n".join(lines)
-    if imports is None:
-        imports = (
-            "\nfrom __future__ import annotations\n\nfrom pathlib import Path\n\n"
-            "import torch\nimport torch.nn.functional as F\nfrom torch import nn\n"
-        )
-    return text + (imports or "\n")
+    return "\n".join(lines)
 
 
 def dims_text(value: object) -> str:
@@ -237,12 +233,3 @@ def nested(prefix: str, entry: object, indent: str) -> list[str]:
 def shape_text(array: NumpyArray) -> str:
     """A shape as arguments of torch.zeros."""
     return ", ".join(str(dim) for dim in np.shape(array)) or "()"
-
-
-def without_unused_imports(text: str) -> str:
-    """Drop the functional import where no line uses it."""
-    return (
-        text
-        if "F." in text.replace("import torch.nn.functional as F", "")
-        else text.replace("import torch.nn.functional as F\n", "")
-    )
