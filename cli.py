@@ -10,15 +10,13 @@ cannot be read or converted, 4 a framework is missing, 5 not comparable, 70 a bu
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -252,8 +250,7 @@ def completion(shell: str, **shown: bool) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """An error on its way out: the message, the class of the exception and the exit code."""
 
     message: str
@@ -293,6 +290,8 @@ def tell(failure: Failure, arguments: Sequence[str]) -> None:
     """The error on stderr, and with ``--json`` as the one document on stdout."""
     print(f"error: {failure.message}", file=sys.stderr)
     if wants(arguments, "--json"):
+        import json
+
         command = next((argument for argument in arguments if argument in program.commands), None)
         document = {
             "schema_version": SCHEMA_VERSION,
