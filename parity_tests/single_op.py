@@ -94,6 +94,7 @@ def mxnet_sample(
     data: Sequence[str] = ("data",),
     labels: Sequence[str] = (),
     outputs: int = 1,
+    dtype: str = "float32",
 ) -> Sample:
     """One MXNet node, written as a symbol file and run by MXNet.
 
@@ -105,6 +106,7 @@ def mxnet_sample(
         data: inputs that are fed.
         labels: inputs that exist in training only; MXNet gets their array, the converted model does not.
         outputs: how many outputs of the node are outputs of the model.
+        dtype: what MXNet computes in; float64 leaves its oneDNN kernels aside, which lack some forms.
     """
     skip_without("mxnet")
     from facecvt.converters.compat_mxnet import import_mxnet
@@ -127,10 +129,10 @@ def mxnet_sample(
     aux_names = names[-len(AUX_INPUTS[op]) :] if op in AUX_INPUTS else []
     bound = mx.sym.load(str(path)).bind(
         mx.cpu(),
-        args={name: mx.nd.array(array) for name, array in arrays.items() if name not in aux_names},
-        aux_states={name: mx.nd.array(arrays[name]) for name in aux_names},
+        args={name: mx.nd.array(array, dtype=dtype) for name, array in arrays.items() if name not in aux_names},
+        aux_states={name: mx.nd.array(arrays[name], dtype=dtype) for name in aux_names},
     )
-    expected = [output.asnumpy() for output in bound.forward(is_train=False)]
+    expected = [output.asnumpy().astype(np.float32) for output in bound.forward(is_train=False)]
     weights = {name: array for name, array in arrays.items() if name not in (*data, *labels)}
     model = MxnetModel(
         read_symbol(path),

@@ -3,7 +3,7 @@
     LeakyRelu  x, or alpha*x below 0            Elu   x, or alpha*(exp(x) - 1) below 0
     Selu       gamma * Elu(x, alpha)            Gelu  x/2 * (1 + erf(x / sqrt 2)), or its tanh form
     Sigmoid    1 / (1 + exp(-x))                Softplus  log(1 + exp(x))
-    Softsign   x / (1 + |x|)                    Mish  x * tanh(Softplus(x))        Swish  x * Sigmoid(beta * x)
+    Softsign   x / (1 + |x|)                    Mish  x * tanh(Softplus(x))        Swish  x * Sigmoid(x)
 
 Defaults differ: LeakyReLU's slope is 0.25 in MXNet (for elu too), 0.02 in a Paddle program, 0.01 in ONNX. MXNet's rrelu
 is random in training; at inference its slope is the mean of its bounds. Sources: MXNet 1.9.1 ``LeakyReLUParam`` and
@@ -124,8 +124,9 @@ def gelu_from_paddle(op: PaddleOp, b: Builder) -> Any:
 @from_paddle("swish", "silu")
 def swish_from_paddle(op: PaddleOp, b: Builder) -> Any:
     x, beta = op.value("X", 0), op.number("beta", 1.0)
-    inner = x if beta == 1.0 else b.emit("Mul", [x, number_like(b, x, beta)])
-    return b.emit("Mul", [x, b.emit("Sigmoid", [inner])])
+    if beta != 1.0:
+        raise op.refuse(f"beta {beta} is read by old Paddle releases and ignored by new ones; only 1 is clear")
+    return b.emit("Mul", [x, b.emit("Sigmoid", [x])])
 
 
 def refuse_low_threshold(op: PaddleOp, least: float = 15.0) -> None:

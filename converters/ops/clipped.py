@@ -5,8 +5,9 @@
     HardSwish    x * Clip(x + 3, 0, 6) / 6
 
 HardSigmoid's constants are each source's own: MXNet 0.2 and 0.5, a Paddle program's ``hard_sigmoid`` slope 0.2 and
-offset 0.5 unless written, ``paddle.nn.functional`` and PyTorch 1/6 and 0.5, ONNX 0.2 and 0.5. Paddle's ``hard_swish``
-may carry threshold, scale and offset other than 6, 6, 3. Sources: MXNet 1.9.1, Paddle 3.3.1, the ONNX specification.
+offset 0.5 unless written, ``paddle.nn.functional`` and PyTorch 1/6 and 0.5, ONNX 0.2 and 0.5. Constants of Paddle's
+``hard_swish`` and ``relu6`` that Paddle 3.3.1 was seen to ignore, while older releases read them, are refused unless
+they are the usual ones. Sources: MXNet 1.9.1, Paddle 3.3.1, the ONNX specification.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from facecvt.converters.ops.value_facts import number_like
 from facecvt.converters.source_ops import MxnetOp, OnnxOp, PaddleOp
 from facecvt.converters.torch_code import TorchCode
 
+HARD_SWISH = {"threshold": 6.0, "scale": 6.0, "offset": 3.0}
 UNBOUNDED = 3.4028234e38  # what opsets before 11 write for a bound that is not there
 
 
@@ -70,7 +72,12 @@ def scalar(op: PaddleOp, b: Builder, bound: ir.Value, x: ir.Value) -> ir.Value:
 
 @from_paddle("relu6")
 def relu6_from_paddle(op: PaddleOp, b: Builder) -> Any:
-    return emit_clip(b, op.value("X", 0), 0.0, op.number("threshold", 6.0))
+    threshold = op.number("threshold", 6.0)
+    if threshold != 6.0:
+        raise op.refuse(
+            f"threshold {threshold} is read by old Paddle releases and ignored by new ones; only 6 is clear"
+        )
+    return emit_clip(b, op.value("X", 0), 0.0, 6.0)
 
 
 @from_paddle("hard_sigmoid", "hardsigmoid")
@@ -81,12 +88,12 @@ def hard_sigmoid_from_paddle(op: PaddleOp, b: Builder) -> Any:
 
 @from_paddle("hard_swish", "hardswish")
 def hard_swish_from_paddle(op: PaddleOp, b: Builder) -> Any:
-    x = op.value("X", 0)
-    threshold, scale, offset = op.number("threshold", 6.0), op.number("scale", 6.0), op.number("offset", 3.0)
-    if (threshold, scale, offset) == (6.0, 6.0, 3.0):
-        return b.emit("HardSwish", [x])
-    gate = emit_clip(b, b.emit("Add", [x, number_like(b, x, offset)]), 0.0, threshold)
-    return b.emit("Div", [b.emit("Mul", [x, gate]), number_like(b, x, scale)])
+    constants = {key: op.number(key, default) for key, default in HARD_SWISH.items()}
+    if constants != HARD_SWISH:
+        raise op.refuse(
+            f"{constants} is read by old Paddle releases and ignored by new ones; only {HARD_SWISH} is clear"
+        )
+    return b.emit("HardSwish", [op.value("X", 0)])
 
 
 # ---- ONNX ------------------------------------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ def conv_transpose_from_onnx(op: OnnxOp, b: Builder) -> Any:
             raise op.refuse(f"output_shape {target} is larger than what the input gives")
         halves = [total // 2 for total in totals]
         rests = [total - half for total, half in zip(totals, halves, strict=True)]
-        pads = rests + halves if mode == "SAME_LOWER" else halves + rests
+        pads = halves + rests if mode == "SAME_UPPER" else rests + halves
     elif mode not in ("NOTSET", "", "VALID"):
         raise op.refuse(f"auto_pad {mode!r} is not an ONNX value")
     return emit_conv(b, "ConvTranspose", op.inputs, kernel, strides, pads, dilations, op.raw("group", 1), extra)
@@ -281,14 +281,15 @@ def conv_transpose_to_torch(node: ir.Node, t: TorchCode) -> None:
     begins, ends, extra = pads[:count], pads[count:], attribute(node, "output_padding", [0] * count)
     shift = [more + begin - end for more, begin, end in zip(extra, begins, ends, strict=True)]
     cut = [0] * 2 * count
-    if any(not 0 <= s < max(step, d) for s, step, d in zip(shift, strides, dilations, strict=True)):
-        cut = [-begin for begin in begins] + [more - end for more, end in zip(extra, ends, strict=True)]
-        begins, shift = [0] * count, [0] * count
-        if any(amount > 0 for amount in cut):
-            raise ConversionError(
-                f"ConvTranspose {node.name!r}: pads {pads} with output_padding {extra} reach beyond "
-                "what PyTorch computes"
-            )
+    limits = [max(stride, dilation) for stride, dilation in zip(strides, dilations, strict=True)]
+    if any(not 0 <= more < limit for more, limit in zip(shift, limits, strict=True)):
+        shift = [max(more - end, 0) for more, end in zip(extra, ends, strict=True)]
+        cut = [-begin for begin in begins] + [min(more - end, 0) for more, end in zip(extra, ends, strict=True)]
+        begins = [0] * count
+    if any(more >= limit for more, limit in zip(shift, limits, strict=True)):
+        raise ConversionError(
+            f"ConvTranspose {node.name!r}: PyTorch has no output_padding as large as its stride ({shift}, {strides})"
+        )
     array, bias = constant(node.inputs[1]), bias_of(node)
     if array is None or (bias is not None and constant(bias) is None):
         raise ConversionError(f"ConvTranspose {node.name!r}: its weights must be constants")

@@ -65,7 +65,7 @@ def read_mxnet(model: MxnetModel, input_shapes: Mapping[str, Sequence[int | str]
             if node.name not in variables:
                 array = model.args.get(node.name, model.aux.get(node.name))
                 variables[node.name] = (
-                    builder.input(node.name, None, ir.DataType.FLOAT)
+                    builder.input(node.name, (input_shapes or {}).get(node.name), ir.DataType.FLOAT)
                     if array is None
                     else builder.weight(node.name, array)
                 )
