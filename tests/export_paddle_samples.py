@@ -114,7 +114,10 @@ def main():
     net = Net()
     net.eval()
     spec = paddle.static.InputSpec([None, 3, 16, 16], "float32", "image")
+    for number, value in enumerate(net.state_dict().values()):  # initial BatchNorm vectors would all be alike
+        value.set_value(np.random.default_rng(number).uniform(0.5, 1.5, value.shape).astype("float32"))
     paddle.jit.save(net, "net/inference", input_spec=[spec])
+    np.savez("net_by_name.npz", **{value.name: value.numpy() for value in net.state_dict().values()})
     lists = Lists()
     lists.eval()
     paddle.jit.save(lists, "lists/inference", input_spec=[paddle.static.InputSpec([None, 4, 8, 8], "float32", "image")])

@@ -61,6 +61,18 @@ def test_both_dialects_have_the_same_weights_byte_for_byte(exported, tmp_path):
     assert (tmp_path / "again.pdiparams").read_bytes() == pir.files[1].read_bytes()
 
 
+@pytest.mark.parametrize("dialect", ["legacy", "pir"])
+def test_each_weight_is_under_its_name(exported, dialect):
+    """Pitfall 6: eleven BatchNorms of one shape, whose sorted order ("_10" before "_2") is not the program's."""
+    model = load_paddle(locate("paddle", exported[dialect] / "net"))
+    with np.load(exported[dialect] / "net_by_name.npz") as expected:
+        assert sorted(expected) == list(model.params)
+        assert sorted(expected) != list(expected)
+        assert len({expected[name].tobytes() for name in expected}) == 70
+        for name in expected:
+            np.testing.assert_array_equal(as_numpy(model.params[name]), expected[name])
+
+
 @pytest.mark.parametrize("net", ["net", "lists"])
 def test_both_dialects_have_the_same_operators(exported, net):
     legacy = read_program(exported["legacy"] / net / "inference.pdmodel")

@@ -26,6 +26,7 @@ from facecvt.converters.errors import FormatError
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip")
 _MOST_MEMBERS = 100_000
 _LONGEST_LINK = 4096
+_LONGEST_PADDING = 1 << 22  # behind the last member; tar itself fills its last block up to some kilobytes
 _DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -94,6 +95,18 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
     else:
         with tarfile.open(archive, "r:*") as tarred:
             yield list(_tar_members(archive, tarred))
+            _read_to_the_end(archive, tarred)
+
+
+def _read_to_the_end(archive: Path, tarred: tarfile.TarFile) -> None:
+    """Reach the end of the compressed stream, because only there its check sum is compared."""
+    stream = tarred.fileobj
+    assert stream is not None
+    left = _LONGEST_PADDING
+    while block := stream.read(1 << 16):
+        left -= len(block)
+        if left < 0:
+            raise FormatError(archive, None, "goes on for long after the end of its content: padded")
 
 
 def _tar_members(archive: Path, tarred: tarfile.TarFile) -> Iterator[_Member]:
