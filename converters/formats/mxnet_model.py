@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from facecvt.converters.errors import FormatError
 from facecvt.converters.formats.mapped import Array
 from facecvt.converters.formats.mxnet_params import MxnetParams, read_params
-from facecvt.converters.formats.mxnet_symbol import MxnetNode, MxnetSymbol, read_symbol
+from facecvt.converters.formats.mxnet_symbol import MxnetSymbol, read_symbol
 
 if TYPE_CHECKING:
     from facecvt.converters.formats.locate import MxnetFiles
@@ -141,20 +141,22 @@ def variable_roles(model: MxnetModel) -> VariableRoles:
     """Tell inputs, labels, weights, missing and extra names apart, by the rules at the top of this module."""
     symbol = model.symbol
     aux_names = set(symbol.aux_names())
-    readers: dict[int, list[tuple[str, int]]] = {}
+    marks: dict[str, set[str]] = {name: set() for name in symbol.variable_names()}
+    readers: dict[str, list[tuple[str, int]]] = {name: [] for name in marks}
     for node in symbol.nodes:
+        if node.op == "null":
+            marks[node.name].update(node.user_attrs)
         for position, (source, _) in enumerate(node.inputs):
-            readers.setdefault(source, []).append((node.op, position))
+            if symbol.nodes[source].op == "null":
+                readers[symbol.nodes[source].name].append((node.op, position))
     role_of: dict[str, str] = {}
-    for index, node in enumerate(symbol.nodes):
-        if node.op != "null":
-            continue
-        if node.name in (model.aux if node.name in aux_names else model.args):
-            role_of[node.name] = "weights"
-        elif node.name in aux_names:
-            role_of[node.name] = "missing"
+    for name in marks:
+        if name in (model.aux if name in aux_names else model.args):
+            role_of[name] = "weights"
+        elif name in aux_names:
+            role_of[name] = "missing"
         else:
-            role_of[node.name] = _role_without_array(node, readers.get(index, []))
+            role_of[name] = _role_without_array(name, marks[name], readers[name])
     unclear = "missing" if "inputs" in role_of.values() else "inputs"
     found: dict[str, list[str]] = {"inputs": [], "labels": [], "weights": [], "missing": []}
     for name, role in role_of.items():
@@ -165,15 +167,15 @@ def variable_roles(model: MxnetModel) -> VariableRoles:
     return VariableRoles(**{role: tuple(names) for role, names in found.items()}, extra=tuple(extra))
 
 
-def _role_without_array(node: MxnetNode, readers: list[tuple[str, int]]) -> str:
+def _role_without_array(name: str, marks: set[str], readers: list[tuple[str, int]]) -> str:
     """Role of an argument without array, "unclear" for rule 4; ``readers`` are (operator, position) of its users."""
     if any(position >= _PARAMETERS_FROM.get(op, position + 1) for op, position in readers):
         return "missing"
-    if _PARAMETER_NAME.search(node.name) or "__init__" in node.user_attrs:
+    if _PARAMETER_NAME.search(name) or "__init__" in marks:
         return "missing"
-    if _LABEL_NAME.search(node.name) or any(_TARGET_INPUT.get(op) == position for op, position in readers):
+    if _LABEL_NAME.search(name) or any(_TARGET_INPUT.get(op) == position for op, position in readers):
         return "labels"
-    if _INPUT_NAME.search(node.name) or any(position == 0 and op in _PARAMETERS_FROM for op, position in readers):
+    if _INPUT_NAME.search(name) or any(position == 0 and op in _PARAMETERS_FROM for op, position in readers):
         return "inputs"
     return "unclear" if not readers or any(position == 0 for _, position in readers) else "missing"
 

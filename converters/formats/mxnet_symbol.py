@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -81,8 +80,11 @@ class MxnetSymbol:
     path: Path
 
     def variable_names(self) -> list[str]:
-        """Names of all variables in node order: inputs, weights, labels and auxiliary states."""
-        return [node.name for node in self.nodes if node.op == "null"]
+        """Names of all variables in node order, each once: inputs, weights, labels and auxiliary states.
+
+        Variables of one name are bound to one array, because arrays are given by name.
+        """
+        return list(dict.fromkeys(node.name for node in self.nodes if node.op == "null"))
 
     def aux_names(self) -> list[str]:
         """Names of the auxiliary states (moving mean and variance), in node order."""
@@ -110,7 +112,7 @@ def read_symbol(path: str | Path) -> MxnetSymbol:
         The record, upgraded: auxiliary inputs present, attributes merged.
 
     Raises:
-        FormatError: not JSON, not a symbol, an index that points nowhere, a cycle, or one name for two variables.
+        FormatError: not JSON, not a symbol, an index that points nowhere or a cycle.
     """
     try:
         raw = Path(path).read_bytes()
@@ -149,14 +151,7 @@ class _Parser:
         if version < 900:
             for node in nodes[:]:
                 self._append_missing_inputs(node, nodes)
-        symbol = self._ordered(nodes, heads, version)
-        twice = [name for name, count in Counter(symbol.variable_names()).items() if count > 1]
-        if twice:
-            self.fail(
-                f"{len(twice)} name(s) stand for more than one variable, which MXNet does not bind: "
-                f"{', '.join(map(repr, twice[:5]))}; rename them, and their arrays, apart"
-            )
-        return symbol
+        return self._ordered(nodes, heads, version)
 
     def _version(self, attrs: Any) -> int:
         if not isinstance(attrs, dict):
