@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 NumpyArray = np.ndarray[Any, np.dtype[Any]]
+BLOCK = 1 << 16  # elements
 
 
 @dataclass(frozen=True)
@@ -67,29 +68,57 @@ def compare(expected: NumpyArray, actual: NumpyArray) -> Metrics:
         return _incomparable(f"shape {list(actual.shape)} where {list(expected.shape)} is expected", None, 0)
     if expected.size == 0:
         return Metrics(0.0, 0.0, 0.0, None, 0)
-    e = expected.reshape(-1).astype(np.float64, copy=False)
-    a = actual.reshape(-1).astype(np.float64, copy=False)
-    with np.errstate(all="ignore"):
-        d = a - e
-        d_square, e_square, a_square = float(d @ d), float(e @ e), float(a @ a)
-    if not math.isfinite(d_square + e_square + a_square):
+    e, a = expected.reshape(-1), actual.reshape(-1)
+    sums = _sums(e, a)
+    if not math.isfinite(sums.d_square + sums.e_square):
         problem = _describe_not_finite(e, a, expected.shape)
         if problem is not None:
             return problem
         # Finite values whose squares overflow: measure them at another scale.
+        e, a = e.astype(np.float64), a.astype(np.float64)
         scale = max(float(np.abs(e).max()), float(np.abs(a).max()))
-        scaled = compare((e / scale).reshape(expected.shape), (a / scale).reshape(expected.shape))
-        worst = scaled.worst and Worst(scaled.worst.index, scaled.worst.expected * scale, scaled.worst.actual * scale)
-        return Metrics(scaled.rel_rmse, scaled.max_abs * scale, scaled.one_minus_cos, worst, scaled.elements)
-    position = int(np.abs(d).argmax())
-    index = tuple(int(i) for i in np.unravel_index(position, expected.shape))
+        sums = _sums(e / scale, a / scale)
+    else:
+        scale = 1.0
+    index = tuple(int(i) for i in np.unravel_index(sums.position, expected.shape))
     return Metrics(
-        rel_rmse=_ratio(d_square, e_square),
-        max_abs=float(abs(d[position])),
-        one_minus_cos=_one_minus_cos(e, a, d, d_square, e_square, a_square),
-        worst=Worst(index, float(e[position]), float(a[position])),
+        rel_rmse=_ratio(sums.d_square, sums.e_square),
+        max_abs=sums.max_abs * scale,
+        one_minus_cos=_one_minus_cos(sums),
+        worst=Worst(index, float(e[sums.position]), float(a[sums.position])),
         elements=int(e.size),
     )
+
+
+@dataclass
+class _Sums:
+    """What one pass over two flat arrays e and a gives, with d = a - e."""
+
+    d_square: float = 0.0
+    e_square: float = 0.0
+    a_square: float = 0.0
+    d_times_e: float = 0.0
+    max_abs: float = -1.0
+    position: int = 0  # of max_abs
+
+
+def _sums(e: NumpyArray, a: NumpyArray) -> _Sums:
+    """Sums in float64, block by block so that a block stays in the cache."""
+    sums = _Sums()
+    with np.errstate(all="ignore"):
+        for begin in range(0, e.size, BLOCK):
+            part = e[begin : begin + BLOCK].astype(np.float64, copy=False)
+            d = a[begin : begin + BLOCK].astype(np.float64)
+            sums.a_square += float(d @ d)
+            d -= part
+            sums.d_square += float(d @ d)
+            sums.e_square += float(part @ part)
+            sums.d_times_e += float(d @ part)
+            np.abs(d, out=d)
+            position = int(d.argmax())
+            if d[position] > sums.max_abs:
+                sums.max_abs, sums.position = float(d[position]), begin + position
+    return sums
 
 
 def bits_lost(error: float, floor: float) -> float:
@@ -105,16 +134,14 @@ def _ratio(d_square: float, e_square: float) -> float:
     return math.sqrt(d_square / e_square) if e_square > 0.0 else math.inf
 
 
-def _one_minus_cos(
-    e: NumpyArray, a: NumpyArray, d: NumpyArray, d_square: float, e_square: float, a_square: float
-) -> float:
-    if d_square == 0.0:
+def _one_minus_cos(sums: _Sums) -> float:
+    if sums.d_square == 0.0:
         return 0.0
-    if e_square == 0.0 or a_square == 0.0:
+    if sums.e_square == 0.0 or sums.a_square == 0.0:
         return 1.0
-    e_norm, a_norm = math.sqrt(e_square), math.sqrt(a_square)
-    difference = float(d @ (e + a)) / (e_norm + a_norm)  # |a| - |e| without cancellation
-    return max(0.0, (d_square - difference * difference) / (2.0 * e_norm * a_norm))
+    e_norm, a_norm = math.sqrt(sums.e_square), math.sqrt(sums.a_square)
+    difference = (2.0 * sums.d_times_e + sums.d_square) / (e_norm + a_norm)  # |a| - |e|, without cancellation
+    return max(0.0, (sums.d_square - difference * difference) / (2.0 * e_norm * a_norm))
 
 
 def _describe_not_finite(e: NumpyArray, a: NumpyArray, shape: tuple[int, ...]) -> Metrics | None:
