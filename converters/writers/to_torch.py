@@ -114,8 +114,7 @@ def generic_module(graph: Graph) -> tuple[str, dict[str, NumpyArray], dict[str, 
     text += f'    """{graph.name}, layer by layer as in the source."""\n\n'
     text += "    def __init__(self) -> None:\n        super().__init__()\n"
     text += "".join(f"        {line}\n" for line in declarations(code))
-    many = ", ".join("torch.Tensor" for _ in results)
-    returned = "torch.Tensor" if len(results) == 1 else f"tuple[{many}]"
+    returned = "torch.Tensor" if len(results) == 1 else "tuple[torch.Tensor, ...]"
     signature = "".join(f", {argument}: torch.Tensor" for argument in arguments)
     text += f"\n    def forward(self{signature}) -> {returned}:\n"
     lines = text.count("\n")

@@ -5,8 +5,8 @@ Outputs come from the model that ``load()`` returns, untouched. A tap is one of
     line:N        what the assignment on line N of model.py assigns, inside ``forward`` of the model's class
     module:PATH   what the submodule of that path returns
 
-For ``line:N`` the source is parsed, a call that keeps a copy is put behind the assignment, and the resulting
-``forward`` runs on the same model object, so that the weights are held once. For ``module:PATH`` a forward hook does
+For ``line:N`` the source is parsed, a call that keeps a copy is put behind the assignment, and the same model object
+takes the resulting class for that run, so that the weights are held once. For ``module:PATH`` a forward hook does
 it. Both copy at that moment: a later in-place operator does not reach what was taken.
 
 Opening a folder runs the Python code in it.
@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 from facecvt.converters.errors import FrameworkMissingError
 from facecvt.parity_tests.runtimes.runtime import Capture, NumpyArray, RunFailedError, Runtime, named_outputs
 
-PIP_COMMAND = "pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+PIP_COMMAND = "pip install torch==2.13.0"
 CAPTURE = "__facecvt_capture__"
 
 
@@ -50,7 +50,7 @@ class TorchRuntime(Runtime):
         self.source = path if path.suffix == ".py" else path / "model.py"
         self._names = (input_names, output_names)
         self._model: Any = None
-        self._forwards: dict[frozenset[int], Callable[..., Any]] = {}
+        self._classes: dict[frozenset[int], Any] = {}
 
     def _open(self) -> None:
         try:
@@ -98,6 +98,7 @@ class TorchRuntime(Runtime):
         taken: dict[str, NumpyArray] = {}
         lines: set[int] = set()
         hooks = []
+        untouched = type(self._model)
         try:
             for tap in taps:
                 kind, _, where = tap.partition(":")
@@ -107,16 +108,16 @@ class TorchRuntime(Runtime):
                     hooks.append(self._submodule(where, tap).register_forward_hook(self._hook(tap, taken)))
                 else:
                     raise RunFailedError(f"{self.model}: tap {tap!r} is neither line:N nor module:PATH")
-            forward = self._forward(frozenset(lines))
             arguments = [self._torch.from_numpy(inputs[name].copy()) for name in self.input_names]
 
             def keep(line: int, value: Any) -> None:
                 taken[f"line:{line}"] = self._array(value)
 
-            forward.__globals__[CAPTURE] = keep  # type: ignore[attr-defined]
+            self._model.__class__ = self._instrumented_class(frozenset(lines), keep)
             with self._torch.inference_mode():
-                forward(self._model, *arguments)
+                self._model(*arguments)
         finally:
+            self._model.__class__ = untouched
             for hook in hooks:
                 hook.remove()
         return taken
@@ -133,16 +134,20 @@ class TorchRuntime(Runtime):
 
         return keep
 
-    def _forward(self, lines: frozenset[int]) -> Callable[..., Any]:
-        """``forward`` of the model's class, with a capture behind the assignments on these lines."""
-        if lines not in self._forwards:
+    def _instrumented_class(self, lines: frozenset[int], keep: Callable[[int, Any], None]) -> Any:
+        """The model's class with a capture behind the assignments on these lines of its ``forward``."""
+        if not lines:
+            return type(self._model)
+        if lines not in self._classes:
             name = type(self._model).__name__
-            self._forwards[lines] = getattr(self._execute(instrumented(self.source, name, lines)), name).forward
-        return self._forwards[lines]
+            self._classes[lines] = getattr(self._execute(instrumented(self.source, name, lines)), name)
+        found = self._classes[lines]
+        found.forward.__globals__[CAPTURE] = keep
+        return found
 
     def _close(self) -> None:
         self._model = None
-        self._forwards = {}
+        self._classes = {}
 
 
 def flattened(returned: Any) -> list[Any]:
