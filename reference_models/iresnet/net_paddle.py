@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import paddle
 import paddle.nn as nn
-import paddle.nn.functional as F  # noqa: N812
 
 
 class IRUnit(nn.Layer):
@@ -82,4 +81,7 @@ class IResNet(nn.Layer):
             x = stage(x)
         x = self.dropout(paddle.flatten(self.bn2(x), start_axis=1))
         x = self.features(self.fc(x))
-        return F.normalize(x, p=2, axis=1) if self.normalize else x
+        if self.normalize:
+            # F.normalize in its parts: as it stands it cannot be saved as a .pdmodel by Paddle 3.3
+            x = x / paddle.clip(paddle.norm(x, p=2, axis=1, keepdim=True), min=1e-12)
+        return x

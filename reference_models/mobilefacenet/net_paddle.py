@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import paddle
 import paddle.nn as nn
-import paddle.nn.functional as F  # noqa: N812
 
 # expansion, channels, bottlenecks, stride of the first one
 SETTING = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
@@ -99,4 +99,7 @@ class MobileFaceNet(nn.Layer):
         x = self.linear7(x)
         x = self.linear1(x)
         x = x.flatten(1)
-        return F.normalize(x, p=2, axis=1) if self.normalize else x
+        if self.normalize:
+            # F.normalize in its parts: as it stands it cannot be saved as a .pdmodel by Paddle 3.3
+            x = x / paddle.clip(paddle.norm(x, p=2, axis=1, keepdim=True), min=1e-12)
+        return x
