@@ -7,7 +7,7 @@ and steps that no output needs are not computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,6 +120,25 @@ class Evaluator:
             UsageError: a feed is missing or unknown.
             ConversionError: a step cannot be computed; names the node.
         """
+        walk = self.walk(feeds)
+        while True:
+            try:
+                name, array = next(walk)
+            except StopIteration as end:
+                outputs: dict[str, Value] = end.value
+                return outputs
+            if on_value is not None:
+                on_value(name, array)
+
+    def walk(self, feeds: Mapping[str, Value]) -> Generator[tuple[str, Value], None, dict[str, Value]]:
+        """Evaluate step by step, so that two evaluations can go side by side with only a few values of each alive.
+
+        Yields:
+            Name and read-only array of every computed value in order.
+
+        Returns:
+            As :meth:`run`.
+        """
         missing, unknown = self.inputs.keys() - feeds.keys(), feeds.keys() - self.inputs.keys()
         if missing or unknown:
             raise UsageError(
@@ -128,19 +147,19 @@ class Evaluator:
         values: dict[Key, Value] = {
             key: in_dtype(np.asarray(feeds[name]), self.dtype) for name, key in self.inputs.items()
         }
-        with np.errstate(all="ignore"):  # Inf and NaN are results; who compares them says so
-            for step, released in zip(self.steps, self._releases, strict=True):
+        for step, released in zip(self.steps, self._releases, strict=True):
+            with np.errstate(all="ignore"):  # Inf and NaN are results; who compares them says so
                 results = self._compute(step, values)
-                for key, name, result in zip(step.outputs, step.names, results, strict=False):
-                    array = np.asarray(result).view()
-                    array.flags.writeable = False
-                    if key is not None:
-                        values[key] = array
-                    if name is not None and on_value is not None:
-                        on_value(name, array)
-                del results
-                for key in released:
-                    values.pop(key, None)
+            for key, name, result in zip(step.outputs, step.names, results, strict=False):
+                array = np.asarray(result).view()
+                array.flags.writeable = False
+                if key is not None:
+                    values[key] = array
+                if name is not None:
+                    yield name, array
+            del results
+            for key in released:
+                values.pop(key, None)
         return {name: np.array(self._value(key, values), order="C") for name, key in self.outputs}
 
     def _value(self, key: Key, values: Mapping[Key, Value]) -> Value:
