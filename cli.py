@@ -37,7 +37,7 @@ SPELLINGS = {
 }
 DIMENSION = re.compile(r"[1-9][0-9]*|[A-Za-z_][A-Za-z0-9_]*")
 COMPLETE_VARIABLE = "_FACECVT_COMPLETE"
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "1.0"
 BUG, INTERRUPTED, TERMINATED = 70, 130, 143
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -6,6 +6,7 @@ files lie there.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -18,6 +19,12 @@ from facecvt.converters.formats.locate_single import is_onnx_file, is_torch_file
 
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
 _MXNET_SUFFIXES = (".params", ".npz", ".npy", ".json")  # .json: what is no Paddle program
+_PARTS: dict[str, str] = {  # what a prefix may be followed by, so that half a model is not taken for none
+    "mxnet": r"-symbol\.json|(-\d+)?\.(params|npz)",
+    "paddle": r"\.(pdmodel|pdiparams|pdparams|json)",
+    "onnx": r"\.onnx",
+    "torch": r"\.(pth|pt|ckpt|bin|safetensors)",
+}
 
 
 def detect(spelling: str | Path) -> Framework:
@@ -57,9 +64,8 @@ def holds_model(framework: Framework, spelling: str | Path) -> bool:
     except (AmbiguousModelError, WeightsError):
         return True
     except UsageError:
-        beside = path.parent.iterdir() if path.parent.is_dir() else ()
-        endings = (".", "-symbol.", "-0")
-        return any(entry.is_file() and entry.name.startswith(path.name + end) for entry in beside for end in endings)
+        part = re.compile(re.escape(path.name) + _PARTS[framework])
+        return path.parent.is_dir() and any(part.fullmatch(entry.name) for entry in path.parent.iterdir())
     except FacecvtError:
         return True
 

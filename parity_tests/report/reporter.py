@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from facecvt.converters.ops_table import OperatorRow
     from facecvt.parity_tests.environment import Diagnosis
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from facecvt.parity_tests.proven import ProvenConversion
     from facecvt.reference_models.listing import ModelRow
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "1.0"  # of every document but a conversion's, which has its own in json_report
 PIPE_WIDTH = 1000
 
 
@@ -81,16 +81,17 @@ class Reporter:
         write(text.rstrip("\n"))
 
     def show(self, parts: Sequence[RenderableType]) -> None:
-        """Render tables and texts on stdout."""
+        """Put tables and texts on stdout."""
+        self.render(lambda console: console.print(*parts, sep="\n"))
+
+    def render(self, draw: Callable[[Console], object]) -> None:
+        """Put on stdout what a function draws on a console."""
         from rich.console import Console
 
-        width = None if sys.stdout.isatty() else PIPE_WIDTH
-        console = Console(file=sys.stdout, width=width, highlight=False, soft_wrap=False)
+        console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
         with console.capture() as captured:
-            for part in parts:
-                console.print(part)
-        lines = [line.rstrip() for line in captured.get().splitlines()]
-        write("\n".join(lines))
+            draw(console)
+        write("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
     def operators(self, rows: Sequence[OperatorRow]) -> None:
         """The answer of ``facecvt ops``."""
@@ -130,4 +131,12 @@ class Reporter:
 
     def conversion(self, result: ProvenConversion) -> None:
         """The answer of a conversion: what was written, the verdict, the numbers behind it."""
-        raise NotImplementedError
+        conversion, verification = result.conversion, result.verification
+        if self.as_json:
+            from facecvt.parity_tests.report.json_report import conversion_json
+
+            write(conversion_json(conversion, verification, model=result.source, reference=result.reference))
+            return
+        from facecvt.parity_tests.report.console import render_conversion
+
+        self.render(lambda console: render_conversion(console, conversion, verification, self.quiet, self.verbose))
