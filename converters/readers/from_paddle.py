@@ -36,6 +36,11 @@ def read_paddle(model: PaddleModel, input_shapes: Mapping[str, Sequence[int | st
         AttributeValueError: an attribute is unknown or cannot be honoured.
     """
     program = model.program
+    if not program.outputs:
+        raise ConversionError(
+            f"{program.path}: the program names no outputs; it was saved for training. Save it for inference "
+            "(paddle.static.save_inference_model, or paddle.jit.save) and convert that."
+        )
     live = _live_ops(program)
     unsupported: dict[str, list[str]] = {}
     for op in live:
