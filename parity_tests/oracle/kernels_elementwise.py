@@ -24,17 +24,17 @@ def relu(x: Value) -> Value:
 def sigmoid(x: Value) -> Value:
     """1 / (1 + exp(-x)), without overflow on either side."""
     small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, small) / (1 + small)
+    return np.asarray(np.where(x >= 0, 1, small) / (1 + small))
 
 
 def softplus(x: Value) -> Value:
     """log(1 + exp(x)), without overflow."""
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    return np.asarray(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
 
 
 def softsign(x: Value) -> Value:
     """x / (1 + |x|)."""
-    return x / (1 + np.abs(x))
+    return np.asarray(x / (1 + np.abs(x)))
 
 
 def clip(x: Value, low: float | None, high: float | None) -> Value:
@@ -65,7 +65,7 @@ def swish(x: Value, beta: float = 1.0) -> Value:
 
 def mish(x: Value) -> Value:
     """x * tanh(softplus(x))."""
-    return x * np.tanh(softplus(x))
+    return np.asarray(x * np.tanh(softplus(x)))
 
 
 def elu(x: Value, alpha: float = 1.0) -> Value:
@@ -75,7 +75,7 @@ def elu(x: Value, alpha: float = 1.0) -> Value:
 
 def celu(x: Value, alpha: float = 1.0) -> Value:
     """max(x, 0) + min(alpha * (exp(x / alpha) - 1), 0)."""
-    return np.maximum(x, 0) + np.minimum(alpha * np.expm1(x / alpha), 0)
+    return np.asarray(np.maximum(x, 0) + np.minimum(alpha * np.expm1(x / alpha), 0))
 
 
 def selu(x: Value, alpha: float = SELU_ALPHA, scale: float = SELU_SCALE) -> Value:
@@ -98,7 +98,7 @@ def gelu(x: Value) -> Value:
 
 def gelu_tanh(x: Value) -> Value:
     """The tanh approximation of gelu."""
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return np.asarray(0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
 
 
 def leaky_relu(x: Value, slope: float) -> Value:

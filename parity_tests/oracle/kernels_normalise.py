@@ -68,14 +68,14 @@ def softmax(x: Value, axis: int) -> Value:
     """exp(x) / sum of exp(x) over an axis, shifted by the maximum."""
     y = np.exp(x - x.max(axis=axis, keepdims=True))
     y /= y.sum(axis=axis, keepdims=True)
-    return y
+    return np.asarray(y)
 
 
 def log_softmax(x: Value, axis: int) -> Value:
     """x - log(sum of exp(x)) over an axis, shifted by the maximum."""
     y = x - x.max(axis=axis, keepdims=True)
     y -= np.log(np.exp(y).sum(axis=axis, keepdims=True))
-    return y
+    return np.asarray(y)
 
 
 def lp_norm(x: Value, power: float, axes: Sequence[int], keepdims: bool) -> Value:
@@ -90,7 +90,7 @@ def lp_norm(x: Value, power: float, axes: Sequence[int], keepdims: bool) -> Valu
     if power == 1:
         return np.asarray(np.abs(x).sum(axis=axes, keepdims=keepdims))
     if power == 2:
-        return np.sqrt(np.asarray(np.square(x).sum(axis=axes, keepdims=keepdims)))
+        return np.asarray(np.sqrt(np.asarray(np.square(x).sum(axis=axes, keepdims=keepdims))))
     return np.asarray((np.abs(x) ** power).sum(axis=axes, keepdims=keepdims) ** (1 / power), dtype=x.dtype)
 
 
@@ -104,7 +104,7 @@ def local_response_norm(x: Value, size: int, alpha: float, beta: float, bias: fl
         low, high = max(0, -offset), min(channels, channels - offset)
         if low < high:
             total[:, low:high] += squares[:, low + offset : high + offset]
-    return x / (bias + alpha / size * total) ** beta
+    return np.asarray(x / (bias + alpha / size * total) ** beta)
 
 
 def layer_norm(x: Value, gamma: Value | None, beta: Value | None, epsilon: float, begin_axis: int) -> Value:

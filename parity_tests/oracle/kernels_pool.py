@@ -72,7 +72,7 @@ def window_counts(
     """How many positions of each window lie in [lower, upper), in coordinates of the unpadded axis; (out,)."""
     starts = np.arange(out) * stride - begin
     positions = starts[:, None] + np.arange(kernel)[None, :] * dilation
-    return ((positions >= lower) & (positions < upper)).sum(axis=1).astype(dtype)
+    return np.asarray(((positions >= lower) & (positions < upper)).sum(axis=1).astype(dtype))
 
 
 def mean_pool(

@@ -58,9 +58,9 @@ def rounded(position: np.ndarray[tuple[int], np.dtype[np.float64]], rule: str) -
         AttributeValueError: another rule.
     """
     if rule == "round_prefer_floor":
-        return np.ceil(position - 0.5).astype(np.int64)
+        return np.asarray(np.ceil(position - 0.5).astype(np.int64))
     if rule == "round_prefer_ceil":
-        return np.floor(position + 0.5).astype(np.int64)
+        return np.asarray(np.floor(position + 0.5).astype(np.int64))
     if rule == "floor":
         return np.floor(position).astype(np.int64)
     if rule == "ceil":
@@ -80,7 +80,7 @@ def linear_axis(x: Value, axis: int, position: np.ndarray[tuple[int], np.dtype[n
     low = np.floor(position).astype(np.int64)
     high = np.minimum(low + 1, last)
     share = along_axis((position - low).astype(x.dtype), axis, x.ndim)
-    return np.take(x, low, axis=axis) * (1 - share) + np.take(x, high, axis=axis) * share
+    return np.asarray(np.take(x, low, axis=axis) * (1 - share) + np.take(x, high, axis=axis) * share)
 
 
 def antialiased_axis(

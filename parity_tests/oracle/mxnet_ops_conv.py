@@ -137,8 +137,10 @@ def define_pooling(attributes: MxnetAttributes) -> Compute:
             return [sum_pool(data, *window)]
         if kind == "lp":
             # As MXNet computes it: the powers 1 and 3 keep their sign, so this is a norm for positive data only.
-            signed = {1: lambda: sum_pool(data, *window), 3: lambda: np.cbrt(sum_pool(data**3, *window))}
-            return [signed[power]() if power in signed else power_pool(data, power, *window)]
+            if power in (1, 3):
+                total = sum_pool(data**power, *window)
+                return [total if power == 1 else np.cbrt(total)]
+            return [power_pool(data, power, *window)]
         counted = [(-p, n + p) if count_pad else (0, n) for n, p in zip(spatial, pad, strict=True)]
         return [mean_pool(data, *window, counted)]
 

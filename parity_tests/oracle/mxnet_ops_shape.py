@@ -230,8 +230,9 @@ def define_shape_array(attributes: MxnetAttributes) -> Compute:
 @mxnet_operator("take")
 def define_take(attributes: MxnetAttributes) -> Compute:
     """Rows of an axis by index; mode clip or wrap."""
-    axis, mode = attributes.integer("axis", 0), attributes.one_of("mode", "clip", ("clip", "wrap"))
-    return lambda x: [np.take(x[0], x[1].astype(np.int64), axis=axis, mode=mode)]
+    axis = attributes.integer("axis", 0)
+    wrap = attributes.one_of("mode", "clip", ("clip", "wrap")) == "wrap"
+    return lambda x: [np.take(x[0], x[1].astype(np.int64), axis=axis, mode="wrap" if wrap else "clip")]
 
 
 REDUCTIONS: dict[tuple[str, ...], Callable[..., Any]] = {

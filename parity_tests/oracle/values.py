@@ -67,7 +67,7 @@ def along_axis(vector: Value, axis: int, rank: int) -> Value:
 
 def is_float(array: Value) -> bool:
     """Whether an array holds floating point numbers (bfloat16 included)."""
-    return array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+    return bool(array.dtype.kind == "f" or array.dtype.name == "bfloat16")
 
 
 def in_dtype(array: Value, dtype: np.dtype[Any]) -> Value:
