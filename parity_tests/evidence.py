@@ -50,6 +50,11 @@ class ValueEvidence:
         self.samples.append(Sample(kind, batch, compare(expected, actual)))
 
     @property
+    def numbers_a_sample(self) -> float:
+        """Elements of the value for one sample of the batch."""
+        return min((sample.metrics.elements / sample.batch for sample in self.samples), default=0.0)
+
+    @property
     def worst(self) -> Sample | None:
         """The run with the greatest error."""
         return max(self.samples, key=lambda sample: sample.metrics.rel_rmse, default=None)

@@ -18,12 +18,12 @@ A difference outweighs what could not be compared: "differ" is a fact, "not_comp
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from facecvt.parity_tests.align import Alignment, OutputPair, Pair, Unmapped, coverage_of
 from facecvt.parity_tests.evidence import Evidence, OutputEvidence, ValueEvidence
 from facecvt.parity_tests.source import Layer
-from facecvt.parity_tests.tolerance import OUTPUT_ONE_MINUS_COS, OUTPUT_REL_RMSE, Gate, K, floor_of
+from facecvt.parity_tests.tolerance import FEW, OUTPUT_ONE_MINUS_COS, OUTPUT_REL_RMSE, Gate, K, floor_of
 from facecvt.parity_tests.verification import TensorResult, Verdict, Verification
 
 LEAST_PARAMETRIC = 0.95
@@ -39,8 +39,20 @@ def judge(layers: Sequence[Layer], alignment: Alignment, evidence: Evidence) -> 
         evidence: what the runs gave.
     """
     by_value = {layer.value: layer for layer in layers}
-    taps = [_judge_tap(pair, evidence.values.get(pair.layer.value)) for pair in alignment.pairs]
-    outputs = [_judge_output(pair, evidence.outputs.get(pair.position), by_value) for pair in alignment.outputs]
+    floors = floors_of(layers, alignment, evidence)
+    taps = [
+        _judge_tap(pair, evidence.values.get(pair.layer.value), floors.get(pair.layer.value, math.inf))
+        for pair in alignment.pairs
+    ]
+    outputs = [
+        _judge_output(
+            pair,
+            evidence.outputs.get(pair.position),
+            by_value.get(pair.source or ""),
+            floors.get(pair.source or "", math.inf),
+        )
+        for pair in alignment.outputs
+    ]
     lost = [Unmapped(tap.name, tap.reason) for tap in taps if tap.verdict == "not_comparable"]
     compared = {tap.name for tap in taps if tap.verdict != "not_comparable"}
     coverage = coverage_of(layers, evidence.floating, compared)
@@ -77,10 +89,37 @@ def judge(layers: Sequence[Layer], alignment: Alignment, evidence: Evidence) -> 
     )
 
 
-def _judge_tap(pair: Pair, figures: ValueEvidence | None) -> TensorResult:
+def floors_of(layers: Sequence[Layer], alignment: Alignment, evidence: Evidence) -> dict[str, float]:
+    """Floor of every value that was measured, and of those between them that pass theirs on.
+
+    Args:
+        layers: what the source computes, in order.
+        alignment: which output is which value.
+        evidence: what the runs gave.
+    """
+    figures = dict(evidence.values)
+    for output in alignment.outputs:
+        if output.source is not None and output.position in evidence.outputs:
+            figures.setdefault(output.source, evidence.outputs[output.position].figures)
+    depths = {layer.value: layer.depth for layer in layers}
+    operands = {layer.value: layer.operands for layer in layers}
+    floors: dict[str, float] = {}
+    for name in dict.fromkeys([*depths, *figures]):
+        above = max((floors.get(operand, 0.0) for operand in operands.get(name, ())), default=0.0)
+        found = figures.get(name)
+        if found is None:
+            floors[name] = above
+        elif found.exact:
+            floors[name] = 0.0
+        else:
+            inherited = above if found.numbers_a_sample < FEW else 0.0
+            floors[name] = floor_of(found.clean, depths.get(name, 1), inherited)
+    return floors
+
+
+def _judge_tap(pair: Pair, figures: ValueEvidence | None, floor: float) -> TensorResult:
     layer = pair.layer
     worst = figures.worst if figures is not None else None
-    floor = math.inf if figures is None else _floor(figures, layer.depth)
     verdict: Verdict = "agree"
     reason = ""
     if figures is None or worst is None:
@@ -111,11 +150,8 @@ def _judge_tap(pair: Pair, figures: ValueEvidence | None) -> TensorResult:
     )
 
 
-def _judge_output(pair: OutputPair, evidence: OutputEvidence | None, by_value: Mapping[str, Layer]) -> TensorResult:
-    layer = by_value.get(pair.source or "")
-    figures = evidence.figures if evidence is not None else ValueEvidence()
-    worst = figures.worst
-    floor = _floor(figures, layer.depth if layer is not None else 1)
+def _judge_output(pair: OutputPair, evidence: OutputEvidence | None, layer: Layer | None, floor: float) -> TensorResult:
+    worst = evidence.figures.worst if evidence is not None else None
     verdict, reason = _verdict_on_output(pair, evidence, floor, layer is None or layer.computed)
     return TensorResult(
         name=pair.source if pair.source is not None else str(pair.position),
@@ -179,10 +215,6 @@ def _shows_something(evidence: OutputEvidence | None) -> bool:
     if evidence is None:
         return False
     return evidence.depends_on_input or (evidence.inputs_compared == 0 and not evidence.expected.is_constant)
-
-
-def _floor(figures: ValueEvidence, depth: int) -> float:
-    return 0.0 if figures.exact else floor_of(figures.clean, depth)
 
 
 def _worst_cosine(figures: ValueEvidence) -> float:

@@ -11,7 +11,7 @@ reader lost would be missing from the graph, and nobody would miss it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Generator, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from facecvt.parity_tests.oracle.evaluator import Evaluator
 
 NumpyArray = np.ndarray[Any, np.dtype[Any]]
-OnValue = Callable[[str, NumpyArray], None]
+Walk = Generator[tuple[str, NumpyArray], None, dict[str, NumpyArray]]
 
 # Operators whose result says nothing about the values of their operands, only about their shapes.
 SHAPE_ONLY = frozenset({"Shape", "Size", "shape", "shape64", "shape_array", "size_array", "prior_box", "size", "numel"})
@@ -46,8 +46,8 @@ class Oracle(Protocol):
     def layers(self) -> list[Layer]:
         """Every computed value in the order in which they are computed."""
 
-    def run(self, feeds: Mapping[str, NumpyArray], on_value: OnValue | None = None) -> dict[str, NumpyArray]:
-        """Outputs by name; ``on_value`` is called for every value in order."""
+    def walk(self, feeds: Mapping[str, NumpyArray]) -> Walk:
+        """Yields name and array of every computed value in order; returns the outputs by name."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class Layer:
         computed: whether it depends on what is fed.
         parametric: whether its operator reads weights.
         depth: operators on the longest path from an input.
+        operands: names of the computed values that its operator reads.
     """
 
     value: str
@@ -69,6 +70,7 @@ class Layer:
     computed: bool = True
     parametric: bool = False
     depth: int = 1
+    operands: tuple[str, ...] = ()
 
 
 class SourceOracle:
@@ -90,9 +92,9 @@ class SourceOracle:
     def output_names(self) -> list[str]:
         return list(self._oracle.output_names)
 
-    def run(self, feeds: Mapping[str, NumpyArray], on_value: OnValue | None = None) -> dict[str, NumpyArray]:
-        outputs: dict[str, NumpyArray] = self._oracle.run(feeds, on_value)
-        return outputs
+    def walk(self, feeds: Mapping[str, NumpyArray]) -> Walk:
+        walk: Walk = self._oracle.evaluator.walk(feeds)
+        return walk
 
 
 def open_oracle(conversion: Conversion, dtype: Any = np.float64) -> Oracle:
@@ -126,6 +128,7 @@ def layers_of(evaluator: Evaluator) -> list[Layer]:
     depths: dict[Hashable, int] = dict.fromkeys(evaluator.inputs.values(), 0)  # of values that depend on what is fed
     weights = {key for key, array in evaluator.constants.items() if _is_floating(array)}
     sizes = {key: math.prod(evaluator.constants[key].shape) for key in weights}
+    names: dict[Hashable, str] = {}
     layers = []
     for step in evaluator.steps:
         operands = [key for key in step.inputs if key is not None]
@@ -135,6 +138,7 @@ def layers_of(evaluator: Evaluator) -> list[Layer]:
         slope = "relu" in step.operator.lower()
         parametric = computed and any(slope or sizes[key] > 1 for key in owned)
         depth = 1 + max(fed, default=0)
+        read = tuple(names[key] for key in operands if key in names) if computed else ()
         for key, name in zip(step.outputs, step.names, strict=False):
             if key is not None and computed:
                 depths[key] = depth
@@ -142,7 +146,9 @@ def layers_of(evaluator: Evaluator) -> list[Layer]:
                 weights.add(key)
                 sizes[key] = max(sizes[owner] for owner in owned)
             if name is not None:
-                layers.append(Layer(name, step.operator, step.node, computed, parametric, depth if computed else 0))
+                names[key] = name
+                depth_here = depth if computed else 0
+                layers.append(Layer(name, step.operator, step.node, computed, parametric, depth_here, read))
     return layers
 
 

@@ -7,11 +7,18 @@ same input, and their rel-RMSE at the tap is what float32 costs there. A target 
 another order stays within a small factor of that; a wrong epsilon, slope or pad does not.
 
 One run can be lucky: where a tap has two elements, or all its values are exact, the measured floor may be far below
-what another order of operations costs. From below it is therefore bounded by what rounding costs by definition. A
-float32 number has a significand of 24 bits, so each operation rounds its result by at most u = 2^-24 of it. Errors of
-n operations in a row are independent and add up like a random walk:
+what another order of operations costs. From below it is therefore bounded twice.
+
+First by what rounding costs by definition. A float32 number has a significand of 24 bits, so each operation rounds its
+result by at most u = 2^-24 of it. Errors of n operations in a row are independent and add up like a random walk:
 
     floor >= u x sqrt(depth)          depth = number of operators on the longest path to the tap
+
+Second, where a sample of a tap has fewer than 64 numbers, by the floors of what its operator reads. The mean error of
+so few is itself a matter of chance: of one number, one run in six is five times luckier than the average. What it is
+computed from has more of them, and an error that is already there rarely becomes smaller:
+
+    floor >= max floor of its operands          if the tap has fewer than 64 numbers a sample
 
 Values that are not floating point numbers have no rounding: they must be equal.
 
@@ -28,6 +35,7 @@ K = 10.0
 UNIT_ROUNDING = 2.0**-24
 OUTPUT_REL_RMSE = 2e-5
 OUTPUT_ONE_MINUS_COS = 1e-10
+FEW = 64  # numbers in one sample of a tap, below which its own measurement is left to chance
 
 
 def lowest_floor(depth: int) -> float:
@@ -35,12 +43,13 @@ def lowest_floor(depth: int) -> float:
     return UNIT_ROUNDING * math.sqrt(max(depth, 1))
 
 
-def floor_of(measured: Iterable[float], depth: int) -> float:
-    """Floor of a tap: the greatest of its clean runs, and not less than rounding costs by definition.
+def floor_of(measured: Iterable[float], depth: int, inherited: float = 0.0) -> float:
+    """Floor of a tap: the greatest of its clean runs, and not less than the bounds in the module's docstring.
 
     Args:
         measured: rel-RMSE of each clean run against float64; empty where there is none.
         depth: number of operators on the longest path to the tap.
+        inherited: greatest floor of what it is computed from, where it has few numbers.
 
     Returns:
         A positive number; infinite where a clean run itself overflows, so that nothing can be proven at this tap.
@@ -48,7 +57,7 @@ def floor_of(measured: Iterable[float], depth: int) -> float:
     values = list(measured)
     if any(not math.isfinite(value) for value in values):
         return math.inf
-    return max([lowest_floor(depth), *values])
+    return max([lowest_floor(depth), inherited if math.isfinite(inherited) else 0.0, *values])
 
 
 @dataclass(frozen=True)

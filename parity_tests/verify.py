@@ -2,8 +2,8 @@
 
 For every kind of input and every batch the target runs once as it is deployed and once with its inner values taken;
 then the oracle evaluates the source, and every value is held against its partner the moment it is computed, so that
-the float64 activations of only a few layers are alive. On the first batch of each kind the oracle runs in float32 as
-well, which gives the floors.
+the float64 activations of only a few layers are alive. On the greatest batch of each kind the oracle runs in float32
+beside that, which gives the floors.
 
 Later kinds of proof (the layer's own error under teacher forcing, causes) start from the same parts: an
 :class:`~facecvt.parity_tests.source.Oracle`, a runtime, an alignment, and the evidence that
@@ -13,7 +13,7 @@ Later kinds of proof (the layer's own error under teacher forcing, causes) start
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,26 +142,16 @@ class _Runs:
         """
         batches = plan.batches_for(self.contracts)
         evidence = Evidence(batches, plan.kinds)
-        self._done, self._total = 0, len(self.exact.layers) * len(plan.kinds) * (len(batches) + 1)
+        self._done, self._total = 0, len(self.exact.layers) * len(plan.kinds) * len(batches)
         for kind in plan.kinds:
             for batch in batches:
                 feeds = plan.feeds(self.contracts, kind, batch)
-                self._run_once(kind, batch, feeds, evidence, measure_floor=batch == batches[0])
+                self._run_once(kind, batch, feeds, evidence, measure_floor=batch == max(batches))
         return evidence
 
     def _run_once(
         self, kind: str, batch: int, feeds: dict[str, NumpyArray], evidence: Evidence, *, measure_floor: bool
     ) -> None:
-        single: dict[str, NumpyArray] = {}
-        single_outputs: dict[str, NumpyArray] = {}
-        if measure_floor:
-
-            def keep(name: str, value: NumpyArray) -> None:
-                self._advance()
-                if name in self.pairs:
-                    single[name] = value
-
-            single_outputs = self.clean.run(feeds, keep)
         try:
             capture = self.runtime.run(feeds, self.alignment.taps)
         except RunFailedError as error:
@@ -169,7 +159,7 @@ class _Runs:
             return
         uses = Counter(pair.tap for pair in self.alignment.pairs)
 
-        def measure(name: str, value: NumpyArray) -> None:
+        def measure(name: str, value: NumpyArray, single: NumpyArray | None) -> None:
             self._advance()
             if value.dtype.kind == "f":
                 evidence.floating.add(name)
@@ -178,14 +168,14 @@ class _Runs:
                 return
             figures = evidence.value(name)
             figures.add(kind, batch, value, capture.taps[pair.tap])
-            if name in single:
-                figures.clean.append(compare(value, single.pop(name)).rel_rmse)
+            if single is not None:
+                figures.clean.append(compare(value, single).rel_rmse)
             uses[pair.tap] -= 1
             if not uses[pair.tap]:
                 del capture.taps[pair.tap]
 
-        expected = self.exact.run(feeds, measure)
-        self._measure_outputs(kind, batch, feeds, evidence, capture, expected, single_outputs)
+        expected, single = walk_together(self.exact, self.clean if measure_floor else None, feeds, measure)
+        self._measure_outputs(kind, batch, feeds, evidence, capture, expected, single)
 
     def _measure_outputs(
         self,
@@ -210,3 +200,44 @@ class _Runs:
         self._done += 1
         if self.progress is not None:
             self.progress(STAGE, self._done, self._total)
+
+
+def walk_together(
+    exact: Oracle,
+    clean: Oracle | None,
+    feeds: dict[str, NumpyArray],
+    on_value: Callable[[str, NumpyArray, NumpyArray | None], None],
+) -> tuple[dict[str, NumpyArray], dict[str, NumpyArray]]:
+    """Evaluate a source in float64 and, side by side, in float32.
+
+    Args:
+        exact: the float64 oracle.
+        clean: the float32 oracle, None to leave it out.
+        feeds: array of each input.
+        on_value: called with each value's name, its float64 array and its float32 array (None without ``clean``).
+
+    Returns:
+        The outputs of both, by name.
+    """
+    ours = _Steps(exact, feeds)
+    if clean is None:
+        for name, value in ours:
+            on_value(name, value, None)
+        return ours.outputs, {}
+    theirs = _Steps(clean, feeds)
+    for (name, value), (its_name, single) in zip(ours, theirs, strict=True):
+        if its_name != name:
+            raise RuntimeError(f"the oracle computes {its_name} in float32 where it computes {name} in float64")
+        on_value(name, value, single)
+    return ours.outputs, theirs.outputs
+
+
+class _Steps:
+    """A walk of an oracle as an iterable, which has the outputs once it is exhausted."""
+
+    def __init__(self, oracle: Oracle, feeds: dict[str, NumpyArray]) -> None:
+        self._walk = oracle.walk(feeds)
+        self.outputs: dict[str, NumpyArray] = {}
+
+    def __iter__(self) -> Iterator[tuple[str, NumpyArray]]:
+        self.outputs = yield from self._walk
