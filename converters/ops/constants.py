@@ -93,7 +93,8 @@ def fill_from_paddle(op: PaddleOp, b: Builder) -> Any:
         return b.const(op.ints("value"), np.dtype(paddle_type(op, "dtype", "int64")))
     dtype = np.dtype(paddle_type(op, "dtype"))
     text = "" if op.pir else str(op.raw("str_value", ""))
-    number = float(text) if text else op.number("value", 0.0)
+    number = op.number("value", 0.0)
+    number = float(text) if text else number
     op.raw("place_type", -1)
     op.raw("force_cpu", False)
     given = op.optional("ValueTensor", None)

@@ -150,6 +150,7 @@ def aligned(op: PaddleOp, b: Builder, smaller: ir.Value, larger_rank: int, axis:
 def binary_from_paddle(op: PaddleOp, b: Builder) -> Any:
     x, y = op.value("X", 0), op.value("Y", 1)
     axis = op.integer("axis", -1)
+    op.raw("force_cpu", False)  # where a comparison is computed
     rank_x, rank_y = known_rank(x), known_rank(y)
     if axis != -1:
         if rank_x is None or rank_y is None:
@@ -312,7 +313,7 @@ def extreme_to_torch(node: ir.Node, t: TorchCode) -> None:
         expression = f"{function}({expression}, {tensor})"
     for text in literals:
         if text is not None:
-            expression = f"torch.clamp({expression}, {bound}={text.strip('()')})"
+            expression = f"torch.clamp({expression}, {bound}={text[1:-1] if text.startswith('(') else text})"
     t.assign(node.outputs[0], expression)
 
 

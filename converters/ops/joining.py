@@ -150,6 +150,8 @@ def expand_from_paddle(op: PaddleOp, b: Builder) -> Any:
 @from_paddle("expand_as_v2", "expand_as")
 def expand_as_from_paddle(op: PaddleOp, b: Builder) -> Any:
     """To the shape of the target, which the program also records."""
+    if op.op == "expand_as" and not op.pir:
+        raise op.refuse("this form of the operator (Paddle 1.x) is not supported")
     target = op.optional("Y", 1)
     recorded = op.ints("target_shape", ())
     if target is None and -1 in recorded:
