@@ -10,7 +10,10 @@ With the ceiling the last window may reach behind the padded input. What the sou
 * ONNX and PyTorch drop a window that would begin behind the input and its begin pad; MXNet and Paddle keep it. Where
   that can happen a model is refused unless its sizes are known to be safe.
 * MXNet's Pooling_v1 and sums always divide by (or count) the whole window: zeros at the end make it whole, since
-  ceil(a / s) = floor((a + s - 1) / s).
+  ceil(a / s) = floor((a + s - 1) / s). Pooling_v1's maximum counts the zeros of its padding, which is
+  the same only where the input is never negative.
+* Paddle, counting padding, takes the pad at the end of an axis for as large as the one at its begin; of a larger one
+  the rest does not count.
 
 Sources: MXNet 1.9.1 ``PoolingParam``, Paddle 3.3.1 ``pool2d``, the ONNX operator specification and changelog.
 """
@@ -81,6 +84,16 @@ def refuse_window_behind(
         )
 
 
+def same_is_ceiling(x: ir.Value, kernel: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether 'same' padding of an input of unknown size is what counting by the ceiling does without any pads.
+
+    For kernel and stride 2 it pads nothing at the begin, and one position at the end of an odd size.
+    """
+    sizes = spatial_sizes(x)
+    unknown = sizes is None or None in sizes
+    return unknown and set(kernel) == {2} and set(strides) == {2}
+
+
 def with_zeros(b: Builder, x: ir.Value, pads: Sequence[int]) -> ir.Value:
     """The input with zeros around its spatial axes, as an operator of its own."""
     if not any(pads):
@@ -126,6 +139,14 @@ def emit_mean(
     )
 
 
+def is_non_negative(x: ir.Value) -> bool:
+    """Whether a value is known to hold no negative number, through pools and what keeps the sign."""
+    node = x.producer()
+    while node is not None and node.op_type in ("MaxPool", "AveragePool"):
+        node = node.inputs[0].producer() if len(node.inputs) == 1 and node.inputs[0] is not None else None
+    return node is not None and node.op_type in ("Relu", "Sigmoid", "HardSigmoid", "Softmax", "Softplus", "Abs", "Exp")
+
+
 # ---- MXNet -----------------------------------------------------------------------------------------------------------
 
 
@@ -151,6 +172,11 @@ def pool_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     if ceil:
         refuse_window_behind(op, x, kernel, strides, pads)
     if kind == "max":
+        if op.op == "Pooling_v1" and any(pads) and not is_non_negative(x):
+            raise op.refuse(
+                "Pooling_v1 counts the zeros of its padding in the maximum. That is not expressed for inputs that may "
+                "be negative: ONNX Runtime would fold a Pad with zeros into MaxPool, which ignores padding"
+            )
         return emit_max(b, x, kernel, strides, pads, ceil)
     if kind == "avg" and op.op == "Pooling":
         return emit_mean(b, x, kernel, strides, pads, ceil, count_pads)
@@ -183,7 +209,11 @@ def pool_from_paddle(op: PaddleOp, b: Builder) -> Any:
     kernel = op.ints("ksize") if op.has("ksize") else op.ints("kernel_size", operand=1)
     count_pads, ceil = not op.boolean("exclusive", True), op.boolean("ceil_mode", False)
     strides = op.ints("strides", [1] * len(kernel))
-    pads, _ = paddle_pads(op, x, kernel, strides, [1] * len(kernel))
+    if op.text("padding_algorithm", "EXPLICIT") == "SAME" and same_is_ceiling(x, kernel, strides):
+        pads, ceil = [0] * 2 * len(kernel), True
+        op.ints("paddings", [])  # not looked at by this algorithm
+    else:
+        pads, _ = paddle_pads(op, x, kernel, strides, [1] * len(kernel))
     adaptive, whole = op.boolean("adaptive", False), op.boolean("global_pooling", False)
     if whole or (adaptive and all(size == 1 for size in kernel)):
         return b.emit("GlobalMaxPool" if greatest else "GlobalAveragePool", [x])
@@ -194,6 +224,13 @@ def pool_from_paddle(op: PaddleOp, b: Builder) -> Any:
         refuse_window_behind(op, x, kernel, strides, pads)
     if greatest:
         return emit_max(b, x, kernel, strides, pads, ceil)
+    begins, ends = pads[: len(kernel)], pads[len(kernel) :]
+    if count_pads and begins != ends:
+        if ceil and any(begin > end for begin, end in zip(begins, ends, strict=True)):
+            raise op.refuse(f"exclusive False with ceil_mode and paddings {begins} before, {ends} after")
+        counted = [min(begin, end) for begin, end in zip(begins, ends, strict=True)]
+        x, count_pads = with_zeros(b, x, begins + counted), False
+        pads = [0] * len(kernel) + [end - share for end, share in zip(ends, counted, strict=True)]
     return emit_mean(b, x, kernel, strides, pads, ceil, count_pads)
 
 
@@ -216,8 +253,12 @@ def pool_from_onnx(op: OnnxOp, b: Builder) -> Any:
     x, kernel = op.value(0), [int(size) for size in op.raw("kernel_shape")]
     ones = [1] * len(kernel)
     strides, dilations = list(op.raw("strides", ones)), list(op.raw("dilations", ones))
-    pads = onnx_pads(op, x, kernel, strides, dilations)
     ceil, count_pads = bool(op.raw("ceil_mode", 0)), bool(op.raw("count_include_pad", 0))
+    undilated = set(dilations) == {1} and not count_pads
+    if op.raw("auto_pad", "") == "SAME_UPPER" and undilated and same_is_ceiling(x, kernel, strides):
+        pads, ceil = [0] * 2 * len(kernel), True
+    else:
+        pads = onnx_pads(op, x, kernel, strides, dilations)
     op.raw("storage_order", 0)  # order of the indices only
     if op.op == "AveragePool" and ceil and count_pads and any(pads):
         if set(dilations) != {1}:
