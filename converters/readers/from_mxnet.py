@@ -55,6 +55,8 @@ def read_mxnet(model: MxnetModel, input_shapes: Mapping[str, Sequence[int | str]
         graph.warnings.append(f"node names that occur more than once were numbered: {', '.join(sorted(repeated)[:8])}")
 
     labels = set(roles.labels)
+    if labels:
+        graph.warnings.append(f"input(s) of the loss were removed: {', '.join(roles.labels)}")
     variables: dict[str, ir.Value] = {}
     values: dict[tuple[int, int], ir.Value] = {}
     for index in reachable:
