@@ -5,17 +5,23 @@ alias, where an operator vanished), and the writer says where the target holds e
 a name that occurs twice, or has no place in the target, is unmapped and reported. Outputs belong together when they
 have the same position and, where the target names its outputs, the same name.
 
+A value that a pass merged with the step after it (a product, and the bias that is added to it) is nowhere in the target.
+Whatever is wrong with it is wrong with that step's value, so it counts as compared when that one is.
+
 Coverage is counted over what the source computes:
 
     parametric   share of layers with weights whose value was compared
     taps         share of all floating point values that was compared
+
+A source that adds a layer's bias in an operator of its own computes a value that the target never forms, because there
+the bias is part of the layer. Such a value counts as compared where the value with the bias was: that one contains it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from facecvt.parity_tests.source import Layer
 
@@ -61,11 +67,13 @@ class Alignment:
         pairs: inner values, in the source's order of computation.
         unmapped: computed source values without a partner.
         outputs: one for each output of either side.
+        absorbed: source value that the target never forms -> the compared source value that contains it.
     """
 
     pairs: tuple[Pair, ...]
     unmapped: tuple[Unmapped, ...]
     outputs: tuple[OutputPair, ...]
+    absorbed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def taps(self) -> list[str]:
@@ -81,6 +89,7 @@ def align(
     aliases: Mapping[str, str],
     inputs: Collection[str],
     *,
+    absorbed: Mapping[str, str] | None = None,
     outputs_are_named: bool = True,
 ) -> Alignment:
     """Align a source with the target that was made from it.
@@ -92,11 +101,16 @@ def align(
         taps: canonical value name -> place in the target.
         aliases: source value name -> canonical value name, for operators that vanished.
         inputs: canonical names of what is fed; a value that only repeats an input needs no proof.
+        absorbed: canonical value that no longer exists -> the canonical value that contains it.
         outputs_are_named: whether the target gives its outputs names of its own; then they must be the source's.
+        absorbed: canonical value that no longer exists -> canonical value that includes the step after it.
     """
+    absorbed = absorbed or {}
     times = Counter(layer.value for layer in layers)
     pairs: list[Pair] = []
     unmapped: list[Unmapped] = []
+    absorbed = absorbed or {}
+    contained: dict[str, str] = {}
     for position, layer in enumerate(layers):
         if not layer.computed:
             continue
@@ -105,10 +119,19 @@ def align(
             unmapped.append(Unmapped(layer.value, f"{times[layer.value]} values of the source have this name"))
         elif canonical in taps:
             pairs.append(Pair(layer, position, taps[canonical]))
+            bearers.setdefault(canonical, set()).add(layer.value)
+        elif canonical in absorbed:
+            gone[layer.value] = _resolved(canonical, absorbed)
+        elif canonical in absorbed:
+            contained[layer.value] = _resolved(absorbed[canonical], aliases)
         elif canonical not in inputs:
             unmapped.append(Unmapped(layer.value, "the target does not hold this value"))
+    holders = {_resolved(pair.layer.value, aliases): pair.layer.value for pair in pairs}
     return Alignment(
-        tuple(pairs), tuple(unmapped), align_outputs(source_outputs, target_outputs, named=outputs_are_named)
+        tuple(pairs),
+        tuple(unmapped),
+        align_outputs(source_outputs, target_outputs, named=outputs_are_named),
+        {value: holders[canonical] for value, canonical in contained.items() if canonical in holders},
     )
 
 
@@ -150,17 +173,21 @@ class Coverage:
     taps: float
 
 
-def coverage_of(layers: Sequence[Layer], floating: Collection[str], compared: Collection[str]) -> Coverage:
+def coverage_of(
+    layers: Sequence[Layer], floating: Collection[str], compared: Collection[str], absorbed: Mapping[str, str]
+) -> Coverage:
     """Coverage over the computed floating point values.
 
     Args:
         layers: what the source computes.
         floating: names of values that are floating point numbers.
         compared: names of values that were compared.
+        absorbed: value that the target never forms -> the value that contains it.
     """
+    proven = {layer.value for layer in layers if absorbed.get(layer.value, layer.value) in compared}
     counted = [layer for layer in layers if layer.computed and layer.value in floating]
     parametric = [layer for layer in counted if layer.parametric]
-    return Coverage(_share(parametric, compared), _share(counted, compared))
+    return Coverage(_share(parametric, proven), _share(counted, proven))
 
 
 def _share(layers: Sequence[Layer], compared: Collection[str]) -> float:

@@ -93,7 +93,9 @@ def _verify_opened(
         conversion.taps,
         conversion.graph.aliases,
         {name_of(value) for value in conversion.graph.inputs},
+        absorbed=conversion.graph.absorbed,
         outputs_are_named=names_its_outputs(conversion),
+        absorbed=conversion.graph.absorbed,
     )
     contracts = [contract for contract in conversion.contracts if contract.name in exact.input_names]
     unfed = sorted(set(exact.input_names) - {contract.name for contract in contracts})
