@@ -5,9 +5,6 @@ alias, where an operator vanished), and the writer says where the target holds e
 a name that occurs twice, or has no place in the target, is unmapped and reported. Outputs belong together when they
 have the same position and, where the target names its outputs, the same name.
 
-A value that a pass merged with the step after it (a product, and the bias that is added to it) is nowhere in the target.
-Whatever is wrong with it is wrong with that step's value, so it counts as compared when that one is.
-
 Coverage is counted over what the source computes:
 
     parametric   share of layers with weights whose value was compared
@@ -119,9 +116,6 @@ def align(
             unmapped.append(Unmapped(layer.value, f"{times[layer.value]} values of the source have this name"))
         elif canonical in taps:
             pairs.append(Pair(layer, position, taps[canonical]))
-            bearers.setdefault(canonical, set()).add(layer.value)
-        elif canonical in absorbed:
-            gone[layer.value] = _resolved(canonical, absorbed)
         elif canonical in absorbed:
             contained[layer.value] = _resolved(absorbed[canonical], aliases)
         elif canonical not in inputs:

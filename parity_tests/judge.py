@@ -55,12 +55,6 @@ def judge(layers: Sequence[Layer], alignment: Alignment, evidence: Evidence) -> 
     ]
     lost = [Unmapped(tap.name, tap.reason) for tap in taps if tap.verdict == "not_comparable"]
     compared = {tap.name for tap in taps if tap.verdict != "not_comparable"}
-    lost += [
-        Unmapped(value, "the target computes it in one with the step after it, which was not compared")
-        for value, bearers in alignment.merged.items()
-        if not bearers & compared
-    ]
-    compared |= {value for value, bearers in alignment.merged.items() if bearers & compared}
     coverage = coverage_of(layers, evidence.floating, compared, alignment.absorbed)
 
     differ = list(evidence.failures)

@@ -89,13 +89,12 @@ def _verify_opened(
     alignment = align(
         exact.layers,
         exact.output_names,
-        runtime.output_names or [name_of(value) for value in conversion.graph.outputs],
+        runtime.output_names,
         conversion.taps,
         conversion.graph.aliases,
         {name_of(value) for value in conversion.graph.inputs},
         absorbed=conversion.graph.absorbed,
         outputs_are_named=names_its_outputs(conversion),
-        absorbed=conversion.graph.absorbed,
     )
     contracts = [contract for contract in conversion.contracts if contract.name in exact.input_names]
     unfed = sorted(set(exact.input_names) - {contract.name for contract in contracts})
