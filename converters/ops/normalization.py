@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from facecvt.converters.errors import ConversionError
-from facecvt.converters.graph import Builder, attribute, constant, dims, name_of
+from facecvt.converters.graph import Builder, attribute, constant, name_of
 from facecvt.converters.onnx_ir_lazy import ir
-from facecvt.converters.ops.registry import from_mxnet, from_onnx, from_paddle, lower, to_torch
+from facecvt.converters.ops.registry import from_mxnet, from_onnx, from_paddle, to_torch
 from facecvt.converters.ops.value_facts import known_rank
 from facecvt.converters.source_ops import MxnetOp, OnnxOp, PaddleOp, SourceOp
 from facecvt.converters.torch_code import TorchCode
@@ -133,12 +133,6 @@ def per_element_norm(op: OnnxOp, b: Builder, x: ir.Value, parameters: list[ir.Va
     return b.emit("Add", [b.emit("Mul", [b.emit("Sub", [x, mean]), factor_value]), bias])
 
 
-@lower("BatchNormalization", below=14)
-def lower_batch_norm(node: ir.Node, opset: int) -> None:
-    """Before opset 14 there is no training_mode; a node without it has the older form."""
-    node.attributes.pop("training_mode", None)
-
-
 # ---- PyTorch ---------------------------------------------------------------------------------------------------------
 
 
@@ -161,9 +155,3 @@ def batch_norm_to_torch(node: ir.Node, t: TorchCode) -> None:
         node, f"nn.BatchNorm{size}({scale.size}{options})", {**state, "num_batches_tracked": np.array(0, np.int64)}
     )
     t.assign(node.outputs[0], f"{layer}({t.arg(node.inputs[0])})")
-
-
-def channel_count(value: ir.Value | None) -> int | None:
-    """Size of axis 1, None where unknown."""
-    shape = dims(value)
-    return shape[1] if shape is not None and len(shape) > 1 else None
