@@ -100,9 +100,7 @@ def align(
         inputs: canonical names of what is fed; a value that only repeats an input needs no proof.
         absorbed: canonical value that no longer exists -> the canonical value that contains it.
         outputs_are_named: whether the target gives its outputs names of its own; then they must be the source's.
-        absorbed: canonical value that no longer exists -> canonical value that includes the step after it.
     """
-    absorbed = absorbed or {}
     times = Counter(layer.value for layer in layers)
     pairs: list[Pair] = []
     unmapped: list[Unmapped] = []
@@ -121,6 +119,9 @@ def align(
         elif canonical not in inputs:
             unmapped.append(Unmapped(layer.value, "the target does not hold this value"))
     holders = {_resolved(pair.layer.value, aliases): pair.layer.value for pair in pairs}
+    for value, canonical in contained.items():
+        if canonical not in holders:
+            unmapped.append(Unmapped(value, f"the target holds neither this value nor {canonical}, which includes it"))
     return Alignment(
         tuple(pairs),
         tuple(unmapped),
