@@ -120,7 +120,7 @@ class Verification:
     @property
     def first_divergence(self) -> TensorResult | None:
         """The first value in the source's order of computation that is beyond its tolerance; else the first output."""
-        return first_differing(self.layers) or first_differing(self.outputs)
+        return first_differing([*self.layers, *self.outputs])
 
 
 def first_differing(results: Sequence[TensorResult]) -> TensorResult | None:
