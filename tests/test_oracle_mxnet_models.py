@@ -19,7 +19,9 @@ MODELS = {
     "det2-new": ("mtcnn-det2/det2-newjson-symbol.json", "mtcnn-det2/det2-0001.params", (1, 3, 24, 24)),
     "det3-old": ("mtcnn-det3/det3-symbol.json", "mtcnn-det3/det3-0001.params", (2, 3, 48, 48)),
     "det3-new": ("mtcnn-det3/det3-newjson-symbol.json", "mtcnn-det3/det3-0001.params", (1, 3, 48, 48)),
-    "gender-age": ("insightface-gender-age/model-symbol.json", "insightface-gender-age/model-0000.params", (2, 3, 112, 112)),
+    "gender-age": (
+        "insightface-gender-age/model-symbol.json", "insightface-gender-age/model-0000.params", (2, 3, 112, 112),
+    ),
     "retinaface": ("retinaface-mnet25/M25-symbol.json", "retinaface-mnet25/mnet.25-0000.params", (2, 3, 96, 128)),
 }  # fmt: skip
 PIXELS = ("gender-age", "retinaface", "r50")
@@ -100,10 +102,10 @@ def r50_model(mx, tmp_path) -> tuple[object, MxnetModel]:
         else:
             args[name] = rng.uniform(-0.1, 0.1, shape).astype(np.float32)
     del args["data"]
-    aux = {
-        name: rng.uniform(0.5, 1.5, shape).astype(np.float32) if name.endswith("_var") else rng.uniform(-0.1, 0.1, shape).astype(np.float32)
-        for name, shape in zip(symbol.list_auxiliary_states(), aux_shapes, strict=True)
-    }  # fmt: skip
+    aux = {}
+    for name, shape in zip(symbol.list_auxiliary_states(), aux_shapes, strict=True):
+        low, high = (0.5, 1.5) if name.endswith("_var") else (-0.1, 0.1)
+        aux[name] = rng.uniform(low, high, shape).astype(np.float32)
     return symbol, MxnetModel(read_symbol(tmp_path / "r50-symbol.json"), args, aux, "r50", ())
 
 

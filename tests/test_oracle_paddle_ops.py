@@ -24,7 +24,7 @@ from facecvt.parity_tests.oracle.paddle_program import PaddleOracle
 SCRIPT = Path(__file__).parent / "oracle_paddle_programs.py"
 EXTENSION = {"legacy": ".pdmodel", "pir": ".json"}
 
-# Operators of old programs that Paddle 3.3.1 no longer has, or not on a CPU. Each shares its definition with one that is held here.
+# Operators that Paddle 3.3.1 no longer has, or not on a CPU. Each shares its definition with one that is held here.
 WITHOUT_PADDLE = {
     "flatten": "flatten2",
     "squeeze": "squeeze2",

@@ -63,6 +63,7 @@ class Evaluator:
         inputs: name -> key of what is fed.
         outputs: (name, key) of what is returned.
         dtype: what all floating point numbers are computed in.
+        cast_inputs: True where everything that is fed is a floating point number, whatever its type.
     """
 
     def __init__(
@@ -73,8 +74,11 @@ class Evaluator:
         inputs: Mapping[str, Key],
         outputs: Sequence[tuple[str, Key]],
         dtype: np.dtype[Any],
+        *,
+        cast_inputs: bool = False,
     ) -> None:
         self.source = source
+        self.cast_inputs = cast_inputs
         self.dtype = dtype
         self.outputs = list(outputs)
         self.steps = needed_steps(steps, [key for _, key in outputs])
@@ -145,7 +149,10 @@ class Evaluator:
                 f"{self.source}: inputs are {sorted(self.inputs)}; missing {sorted(missing)}, unknown {sorted(unknown)}"
             )
         values: dict[Key, Value] = {
-            key: in_dtype(np.asarray(feeds[name]), self.dtype) for name, key in self.inputs.items()
+            key: np.asarray(feeds[name], self.dtype)
+            if self.cast_inputs
+            else in_dtype(np.asarray(feeds[name]), self.dtype)
+            for name, key in self.inputs.items()
         }
         for step, released in zip(self.steps, self._releases, strict=True):
             with np.errstate(all="ignore"):  # Inf and NaN are results; who compares them says so

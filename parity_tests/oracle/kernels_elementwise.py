@@ -37,7 +37,7 @@ def softsign(x: Value) -> Value:
     return np.asarray(x / (1 + np.abs(x)))
 
 
-def clip(x: Value, low: float | None, high: float | None) -> Value:
+def clip(x: Value, low: float | Value | None, high: float | Value | None) -> Value:
     """min(max(x, low), high) in this order, as ONNX defines it for low > high; None leaves a side open."""
     y = x if low is None else np.maximum(x, np.asarray(low, dtype=x.dtype))
     return y if high is None else np.minimum(y, np.asarray(high, dtype=x.dtype))

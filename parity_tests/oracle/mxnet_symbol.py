@@ -75,7 +75,7 @@ class MxnetOracle:
             names.update(zip(keys, shown, strict=True))
             steps.append(Step(node.name, node.op, tuple(node.inputs[: definition.operands]), keys, shown, compute))
         outputs = [(names.get(head, nodes[head[0]].name), head) for head in model.symbol.heads]
-        self._evaluator = Evaluator(source, steps, constants, inputs, outputs, self.dtype)
+        self._evaluator = Evaluator(source, steps, constants, inputs, outputs, self.dtype, cast_inputs=True)
 
     @property
     def evaluator(self) -> Evaluator:
@@ -99,7 +99,7 @@ class MxnetOracle:
 
     def run(self, feeds: Mapping[str, Value], on_value: OnValue | None = None) -> dict[str, Value]:
         """Evaluate; see :meth:`facecvt.parity_tests.oracle.evaluator.Evaluator.run`."""
-        return self._evaluator.run({name: np.asarray(feed, self.dtype) for name, feed in feeds.items()}, on_value)
+        return self._evaluator.run(feeds, on_value)
 
 
 def _used_nodes(model: MxnetModel) -> list[int]:

@@ -1,8 +1,8 @@
 """Paddle: constants, shapes as data, indices, resampling.
 
 Paddle computes the coordinates of a resampling in float32. For the nearest element so does the oracle, because at a
-rounding edge they choose the element; a linear interpolation has its exact coordinates. Source: ``paddle/phi/kernels/cpu/interpolate_kernel.cc`` and others of Paddle 3.3.1; the tests hold each
-against it.
+rounding edge they choose the element; a linear interpolation has its exact coordinates.
+Source: ``paddle/phi/kernels/cpu/interpolate_kernel.cc`` and others of Paddle 3.3.1; the tests hold each against it.
 """
 
 from __future__ import annotations
