@@ -121,5 +121,5 @@ def test_pre_fc1_is_one_gemm_behind_one_flatten(tmp_path):
 
 def test_dot_with_a_computed_operand_of_unknown_rank_is_refused(tmp_path):
     sample = mxnet_sample(tmp_path, "dot", {"data0": X, "data1": IN_OUT}, data=("data0", "data1"))
-    with pytest.raises(AttributeValueError, match="'op'.*at most 2 dimensions"):
+    with pytest.raises(AttributeValueError, match=r"'op'.*at most 2 dimensions"):
         read_sample(sample, with_shapes=False)

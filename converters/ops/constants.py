@@ -132,13 +132,18 @@ def assign_value_from_paddle(op: PaddleOp, b: Builder) -> Any:
 
 @from_paddle("range", "arange")
 def range_from_paddle(op: PaddleOp, b: Builder) -> Any:
-    op.raw("dtype", None)
     values = [op.value(slot, index) for index, slot in enumerate(("Start", "End", "Step"))]
     arrays = [constant(value) for value in values]
+    written = op.raw("dtype", None)
+    target = element_type(values[0]) if written is None else ir.DataType(type_number(op, paddle_type(op, "dtype")))
     if all(array is not None for array in arrays):
         start, end, step = (array.reshape(-1)[0] for array in arrays if array is not None)
-        return b.const(np.arange(start, end, step, dtype=start.dtype), start.dtype)
-    scalars = [value if known_rank(value) == 0 else b.emit("Squeeze", [value, b.const([0])]) for value in values]
+        return b.const(np.arange(start, end, step), (target or ir.DataType.FLOAT).numpy())
+    scalars = [value if known_rank(value) == 0 else b.emit("Reshape", [value, b.const([])]) for value in values]
+    if target is not None:
+        scalars = [
+            value if element_type(value) == target else b.emit("Cast", [value], to=int(target)) for value in scalars
+        ]
     return b.emit("Range", scalars)
 
 
@@ -172,7 +177,11 @@ def shape_from_onnx(op: OnnxOp, b: Builder) -> Any:
 
 @from_onnx("Cast")
 def cast_from_onnx(op: OnnxOp, b: Builder) -> Any:
-    return unchanged(op, b, "to", "saturate")
+    """``saturate`` counts for 8-bit floats only, and ONNX Runtime refuses it elsewhere."""
+    target = ir.DataType(int(op.raw("to")))
+    saturate = int(op.raw("saturate", 1))
+    small = target.name.startswith("FLOAT8")
+    return b.emit("Cast", op.inputs, to=int(target), saturate=saturate if small and not saturate else None)
 
 
 @from_onnx("Range", "Size")
@@ -191,12 +200,6 @@ def lower_shape(node: ir.Node, opset: int) -> None:
     whole = insert_before(node, "Shape", [node.inputs[0]])
     bounds = [add_constant(node, [place], np.int64) for place in (start, 2**63 - 1 if end is None else end, 0)]
     become(node, "Slice", [whole, *bounds])
-
-
-@lower("Cast", below=19)
-def lower_cast(node: ir.Node, opset: int) -> None:
-    """``saturate`` counts for 8-bit floats only, which these opsets do not have."""
-    node.attributes.pop("saturate", None)
 
 
 # ---- PyTorch ---------------------------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def source(expression: str) -> str:
 def arguments(expression: str) -> str:
     """A list as call arguments: ``[1, -1]`` becomes ``1, -1``, ``list(x.shape)`` becomes ``x.shape``."""
     node = tree(expression)
-    return expression[1:-1] if isinstance(node, ast.List) else source(expression)
+    return (expression[1:-1] or "()") if isinstance(node, ast.List) else source(expression)
 
 
 def concat(expressions: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from facecvt.converters.graph import Builder, constant
 from facecvt.converters.onnx_ir_lazy import ir
-from facecvt.converters.ops.value_facts import element_type
+from facecvt.converters.ops.value_facts import element_type, known_rank
 from facecvt.converters.source_ops import REQUIRED, PaddleOp
 
 
@@ -55,9 +55,15 @@ def ints_or_value(
     if all(array is not None for array in arrays):
         return [int(item) for array in arrays if array is not None for item in array.reshape(-1)]
     vectors = [as_int64(b, value) for value in given]
-    if len(vectors) == 1:
-        return vectors[0]
-    flat = [value if constant(value) is not None else b.emit("Reshape", [value, b.const([1])]) for value in vectors]
-    flat = [b.reshaped(value, [1]) if constant(value) is not None else value for value in flat]
-    result: ir.Value = b.emit("Concat", flat, axis=0)
+    flat = [as_vector(b, value) for value in vectors]
+    result: ir.Value = b.emit("Concat", flat, axis=0) if len(flat) > 1 else flat[0]
+    return result
+
+
+def as_vector(b: Builder, value: ir.Value) -> ir.Value:
+    """The value with one dimension, which a single number of a program may lack."""
+    array = constant(value)
+    if known_rank(value) == 1:
+        return value
+    result: ir.Value = b.emit("Reshape", [value, b.const([-1])]) if array is None else b.const(array.reshape(-1))
     return result

@@ -13,10 +13,11 @@ from typing import Any
 from facecvt.converters.errors import ConversionError
 from facecvt.converters.graph import Builder, attribute, constant
 from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.converters.ops.constants import paddle_type, type_number
 from facecvt.converters.ops.paddle_operands import ints_or_value
 from facecvt.converters.ops.registry import from_mxnet, from_onnx, from_paddle, lower, to_torch
 from facecvt.converters.ops.rewriting import input_to_attribute
-from facecvt.converters.ops.value_facts import known_rank
+from facecvt.converters.ops.value_facts import element_type, known_rank
 from facecvt.converters.source_ops import MxnetOp, OnnxOp, PaddleOp
 from facecvt.converters.torch_code import TorchCode
 
@@ -69,9 +70,11 @@ def reduce_from_paddle(op: PaddleOp, b: Builder) -> Any:
     x = op.value("X", 0)
     if op.op == "mean" and not op.pir:
         return emit_reduction(b, "ReduceMean", x, [], False)
-    for key in ("in_dtype", "out_dtype", "dtype"):
-        if str(op.raw(key, -1)) not in ("-1", "undefined", "float32", "5"):
-            raise op.refuse(f"a change of data type ({key}) is not supported")
+    op.raw("in_dtype", None)
+    written = op.raw("dtype" if op.pir else "out_dtype", -1)
+    if written != -1 and str(written).lower() != "undefined":  # the operand is cast first
+        target = type_number(op, paddle_type(op, "dtype" if op.pir else "out_dtype"))
+        x = x if element_type(x) == target else b.emit("Cast", [x], to=target)
     key = "dim" if not op.pir else "dims" if op.has("dims") else "axis"
     axes = ints_or_value(op, b, key, operand=1, default=())
     if isinstance(axes, ir.Value):

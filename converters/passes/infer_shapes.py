@@ -255,7 +255,8 @@ def sliced(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
     steps = constant(node.inputs[4]) if len(node.inputs) > 4 else None
     if len(node.inputs) > 3 and node.inputs[3] is not None and axes is None:
         return [(None,) * len(data)]
-    chosen = range(len(data)) if axes is None else [int(axis) % len(data) for axis in axes]
+    count = len(data) if starts is None else len(starts)  # without axes the first ones are meant
+    chosen = range(count) if axes is None else [int(axis) % len(data) for axis in axes]
     for position, axis in enumerate(chosen):
         size = data[axis]
         if starts is None or ends is None or not isinstance(size, int):
