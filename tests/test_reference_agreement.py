@@ -36,8 +36,8 @@ def one_minus_cos(value, reference):
     return float((1 - (value * reference).sum(axis=1) / lengths).max())
 
 
-def torch_values(torch, arch, state, eps, x):
-    """Canonical layer name -> value, float64; "output" is the embedding."""
+def torch_runner(torch, arch, state, eps):
+    """x -> canonical layer name -> value, float64; "output" is the embedding."""
     net = build(arch.name, "torch", **dict(arch.options) | {"eps": eps})
     net.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()}, strict=True)
     net.double().eval()
@@ -45,12 +45,17 @@ def torch_values(torch, arch, state, eps, x):
     for layer, path in arch.names("torch").taps(arch.layers()).items():
         hook = lambda _m, _i, out, layer=layer: seen.__setitem__(layer, out.numpy().copy())  # noqa: E731
         net.get_submodule(path).register_forward_hook(hook)
-    with torch.no_grad():
-        seen["output"] = net(torch.from_numpy(x).double()).numpy()
-    return seen
+
+    def run(x):
+        seen.clear()
+        with torch.no_grad():
+            output = net(torch.from_numpy(x).double()).numpy()
+        return seen | {"output": output}
+
+    return run
 
 
-def paddle_values(paddle, arch, state, eps, x):
+def paddle_runner(paddle, arch, state, eps):
     net = build(arch.name, "paddle", **dict(arch.options) | {"eps": eps})
     net.set_state_dict(state)
     net.to(dtype="float64")
@@ -60,20 +65,29 @@ def paddle_values(paddle, arch, state, eps, x):
     for layer, path in arch.names("paddle").taps(arch.layers()).items():
         hook = lambda _l, _i, out, layer=layer: seen.__setitem__(layer, out.numpy())  # noqa: E731
         paths[path].register_forward_post_hook(hook)
-    with paddle.no_grad():
-        seen["output"] = net(paddle.to_tensor(x.astype(np.float64))).numpy()
-    return seen
+
+    def run(x):
+        seen.clear()
+        with paddle.no_grad():
+            output = net(paddle.to_tensor(x.astype(np.float64))).numpy()
+        return seen | {"output": output}
+
+    return run
 
 
-def mxnet_values(mx, arch, state, x):
+def mxnet_runner(mx, arch, state):
     symbol = build(arch.name, "mxnet", **dict(arch.options))
     args, aux = split_auxiliary({name: mx.nd.array(array) for name, array in state.items()}, arch)
     inside = symbol.get_internals()
     taps = arch.names("mxnet").taps(arch.layers())
     group = mx.sym.Group([inside[name] for name in taps.values()] + [symbol])
-    executor = group.bind(mx.cpu(), args | {"data": mx.nd.array(x)}, aux_states=aux, grad_req="null")
-    values = [value.asnumpy() for value in executor.forward(is_train=False)]
-    return dict(zip([*taps, "output"], values, strict=True))
+
+    def run(x):
+        executor = group.bind(mx.cpu(), args | {"data": mx.nd.array(x)}, aux_states=aux, grad_req="null")
+        values = [value.asnumpy() for value in executor.forward(is_train=False)]
+        return dict(zip([*taps, "output"], values, strict=True))
+
+    return run
 
 
 def inputs(batch):
@@ -93,23 +107,21 @@ def test_three_nets_agree_at_every_layer(name, options, torch_module, paddle_mod
         np.float32(arch.eps["mxnet"])
     )  # Paddle and MXNet keep an eps in float32, also where they compute in float64
     state = seeded_state(arch, "mxnet")
+    run_torch = torch_runner(torch_module, arch, exchange(state, "mxnet", "torch", arch, effective=True), eps)
+    run_paddle = paddle_runner(paddle_module, arch, exchange(state, "mxnet", "paddle", arch, effective=True), eps)
+    run_mxnet = mxnet_runner(mxnet_module, arch, state)
+    wanted = {la.name for la in arch.layers() if la.op not in ("Flatten", "LpNormalization")} | {"output"}
     for batch in (1, 3):
         pixels = inputs(batch)
         scaled = ((pixels - 127.5) * np.float32(0.0078125)).astype(np.float32)
-        in_graph = arch.contracts["mxnet"].in_graph
-        ours = exchange(state, "mxnet", "torch", arch, effective=True)
-        reference = torch_values(torch_module, arch, ours, eps, scaled)
-        wanted = {la.name for la in arch.layers() if la.op not in ("Flatten", "LpNormalization")} | {"output"}
+        reference = run_torch(scaled)
         assert wanted <= set(reference)
-
-        paddle = paddle_values(
-            paddle_module, arch, exchange(state, "mxnet", "paddle", arch, effective=True), eps, scaled
-        )
+        paddle = run_paddle(scaled)
         assert set(paddle) == set(reference)
         for layer, value in paddle.items():
             assert rel_rmse(value, reference[layer]) < 1e-13, layer
 
-        mxnet = mxnet_values(mxnet_module, arch, state, pixels if in_graph else scaled)
+        mxnet = run_mxnet(pixels if arch.contracts["mxnet"].in_graph else scaled)
         assert wanted <= set(mxnet)
         for layer in wanted:
             assert mxnet[layer].shape == reference[layer].shape
@@ -127,9 +139,9 @@ def test_a_wrong_eps_or_a_used_gamma_shows(torch_module, mxnet_module):
     state = seeded_state(arch, "mxnet")
     pixels = inputs(1)
     scaled = ((pixels - 127.5) * np.float32(0.0078125)).astype(np.float32)
-    mxnet = mxnet_values(mxnet_module, arch, state, pixels)["output"]
+    mxnet = mxnet_runner(mxnet_module, arch, state)(pixels)["output"]
     ours = exchange(state, "mxnet", "torch", arch, effective=True)
-    wrong_eps = torch_values(torch_module, arch, ours, 1e-5, scaled)["output"]
+    wrong_eps = torch_runner(torch_module, arch, ours, 1e-5)(scaled)["output"]
     assert rel_rmse(mxnet, wrong_eps) > 2e-5
-    kept_gamma = torch_values(torch_module, arch, exchange(state, "mxnet", "torch", arch), 2e-5, scaled)["output"]
+    kept_gamma = torch_runner(torch_module, arch, exchange(state, "mxnet", "torch", arch), 2e-5)(scaled)["output"]
     assert rel_rmse(mxnet, kept_gamma) > 0.3

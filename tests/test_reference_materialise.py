@@ -8,16 +8,13 @@ import sys
 import numpy as np
 import pytest
 
-from facecvt.converters.errors import ConversionError, FrameworkMissingError, UnsupportedOperatorsError, UsageError
+from facecvt.converters.errors import ConversionError, FrameworkMissingError, UsageError
 from facecvt.reference_models import build, spec
 from facecvt.reference_models.materialise import write_reference
 from facecvt.reference_models.seeded import seeded_arrays, seeded_state
 from facecvt.reference_models.weights import split_auxiliary
 
 BOTH = ["mobilefacenet", pytest.param("iresnet18", marks=pytest.mark.slow)]
-NO_RULE = pytest.mark.xfail(
-    raises=UnsupportedOperatorsError, strict=False, reason="converters/ops may have no rule for the normalisation yet"
-)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +56,6 @@ def test_mxnet_graph_is_recognised(mxnet_r18):
     assert all(np.array_equal(arrays[name], expected[name]) for name in expected)
 
 
-@NO_RULE
 @pytest.mark.parametrize("name", BOTH)
 def test_normalised_mxnet_graph_is_recognised(name, tmp_path, mxnet_module):
     from facecvt.converters.formats.locate import locate
@@ -117,7 +113,6 @@ def test_paddle_graph_is_recognised(paddle_file):
     assert all(np.array_equal(arrays[name], expected[name]) for name in expected)
 
 
-@NO_RULE
 @pytest.mark.parametrize("name", BOTH)
 def test_normalised_paddle_graph_is_recognised(name, tmp_path, paddle_module):
     """The fully connected layer, which Paddle stores the other way round, and Paddle's own way to normalise."""
@@ -135,6 +130,7 @@ def test_normalised_paddle_graph_is_recognised(name, tmp_path, paddle_module):
     assert all(np.array_equal(state[key], expected[key]) for key in expected)
 
 
+@pytest.mark.filterwarnings("ignore:.*constant folding:UserWarning")
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("name", BOTH)
 def test_torch_export_is_recognised(name, normalize, tmp_path, torch_module):

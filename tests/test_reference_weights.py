@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
+from functools import cache
 
 import numpy as np
 import pytest
@@ -18,6 +19,12 @@ from facecvt.reference_models.weights import exchange, from_canonical, split_aux
 SMALL = ("iresnet18", "mobilefacenet")
 ALL = [pytest.param(name, marks=[] if name in SMALL else [pytest.mark.slow]) for name in names()]
 VARIED = [("iresnet18", {"embedding_size": 96, "normalize": True}), ("mobilefacenet", {"embedding_size": 512})]
+
+
+@cache
+def seeded(name, framework):
+    """A seeded state, drawn once a session; not to be changed."""
+    return seeded_state(spec(name), framework)
 
 
 def net_state(module, net, framework):
@@ -49,7 +56,7 @@ def test_options_reach_net_and_listing(name, options, framework, request):
 @pytest.mark.parametrize("name", SMALL)
 def test_exchange_and_back_is_byte_identical(name, source, target):
     arch = spec(name)
-    state = seeded_state(arch, source)
+    state = seeded(name, source)
     there = exchange(state, source, target, arch)
     assert [(n, a.shape) for n, a in there.items()] == [(e.name, e.shape) for e in state_entries(arch, target)]
     back = exchange(there, target, source, arch)
@@ -61,7 +68,7 @@ def test_exchange_and_back_is_byte_identical(name, source, target):
 
 def test_paddle_linear_is_transposed_and_nothing_else():
     arch = spec("r18")
-    torch_state, paddle_state = seeded_state(arch, "torch"), seeded_state(arch, "paddle")
+    torch_state, paddle_state = seeded("iresnet18", "torch"), seeded("iresnet18", "paddle")
     assert np.array_equal(paddle_state["fc.weight"], torch_state["fc.weight"].T)
     assert paddle_state["fc.weight"].flags.c_contiguous
     assert [e.name for e in state_entries(arch, "paddle") if e.transposed] == ["fc.weight"]
@@ -69,12 +76,12 @@ def test_paddle_linear_is_transposed_and_nothing_else():
 
 def test_effective_exchange_counts_a_fixed_gamma_as_one():
     arch = spec("r18")
-    state = seeded_state(arch, "mxnet")
+    state = seeded("iresnet18", "mxnet")
     assert np.all(np.abs(state["fc1_gamma"] - 1) > 0.4), "the trap must be armed"
     assert np.array_equal(exchange(state, "mxnet", "torch", arch)["features.weight"], state["fc1_gamma"])
     effective = exchange(state, "mxnet", "torch", arch, effective=True)
     assert np.array_equal(effective["features.weight"], np.ones(512, np.float32))
-    plain = seeded_state(arch, "torch")
+    plain = seeded("iresnet18", "torch")
     assert all(np.array_equal(effective[name], plain[name]) for name in plain)
 
 
@@ -93,14 +100,14 @@ def test_counters_are_left_behind_and_start_at_zero():
 
 def test_misfits_are_refused_by_name():
     arch = spec("r18")
-    state = seeded_state(arch, "torch")
+    state = seeded("iresnet18", "torch")
     missing = {name: array for name, array in state.items() if name != "layer2.1.prelu.weight"}
     with pytest.raises(WeightsError, match=r"missing layer2\.1\.prelu\.weight; left over nothing"):
         to_canonical(missing, "torch", arch)
     with pytest.raises(WeightsError, match=r"missing nothing; left over head\.weight"):
         to_canonical(state | {"head.weight": np.zeros((10, 512))}, "torch", arch)
     with pytest.raises(WeightsError, match=r"fc\.weight has shape .* needs \(25088, 512\)"):
-        to_canonical(seeded_state(arch, "paddle") | {"fc.weight": state["fc.weight"]}, "paddle", arch)
+        to_canonical(seeded("iresnet18", "paddle") | {"fc.weight": state["fc.weight"]}, "paddle", arch)
     with pytest.raises(WeightsError, match="iresnet18 in mxnet"):
         to_canonical(state, "mxnet", arch)
     with pytest.raises(WeightsError, match="lack"):
