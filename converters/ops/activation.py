@@ -34,7 +34,6 @@ MXNET_ACTIVATIONS = {
     "tanh": "Tanh",
     "softrelu": "Softplus",
     "softsign": "Softsign",
-    "mish": "Mish",
 }
 PADDLE_PLAIN = {
     "relu": "Relu",
@@ -47,27 +46,14 @@ PADDLE_PLAIN = {
 # ---- MXNet -----------------------------------------------------------------------------------------------------------
 
 
-def log_sigmoid(b: Builder, x: ir.Value) -> Any:
-    """-Softplus(-x), which keeps its digits where log(Sigmoid(x)) has none."""
-    return b.emit("Neg", [b.emit("Softplus", [b.emit("Neg", [x])])])
-
-
 @from_mxnet("Activation")
 def activation_from_mxnet(op: MxnetOp, b: Builder) -> Any:
-    kind = op.text("act_type", allowed=(*MXNET_ACTIVATIONS, "log_sigmoid"))
-    if kind == "log_sigmoid":
-        return log_sigmoid(b, op.inputs[0])
-    return b.emit(MXNET_ACTIVATIONS[kind], op.inputs)
+    return b.emit(MXNET_ACTIVATIONS[op.text("act_type", allowed=tuple(MXNET_ACTIVATIONS))], op.inputs)
 
 
-@from_mxnet("relu", "sigmoid", "tanh", "softsign", "mish")
+@from_mxnet("relu", "sigmoid", "tanh", "softsign")
 def plain_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     return b.emit(MXNET_ACTIVATIONS[op.op], op.inputs)
-
-
-@from_mxnet("log_sigmoid")
-def log_sigmoid_from_mxnet(op: MxnetOp, b: Builder) -> Any:
-    return log_sigmoid(b, op.inputs[0])
 
 
 @from_mxnet("LeakyReLU")
@@ -96,7 +82,8 @@ def plain_from_paddle(op: PaddleOp, b: Builder) -> Any:
 
 @from_paddle("logsigmoid")
 def log_sigmoid_from_paddle(op: PaddleOp, b: Builder) -> Any:
-    return log_sigmoid(b, op.value("X", 0))
+    """-Softplus(-x), which keeps its digits where log(Sigmoid(x)) has none."""
+    return b.emit("Neg", [b.emit("Softplus", [b.emit("Neg", [op.value("X", 0)])])])
 
 
 @from_paddle("leaky_relu")

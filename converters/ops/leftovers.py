@@ -14,8 +14,7 @@ from typing import Any
 
 from facecvt.converters.graph import Builder, constant
 from facecvt.converters.ops.registry import from_mxnet, from_onnx, from_paddle
-from facecvt.converters.ops.softmax import softmax_of_all_but_first
-from facecvt.converters.ops.value_facts import number_like
+from facecvt.converters.ops.value_facts import known_rank, number_like
 from facecvt.converters.source_ops import MxnetOp, OnnxOp, PaddleOp
 
 TRAINING_ONLY = ("grad_scale", "ignore_label", "use_ignore", "normalization", "out_grad", "smooth_alpha")
@@ -37,9 +36,12 @@ def softmax_output_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     warn_of_label(op, b, "the softmax")
     if over_channels:
         return b.emit("Softmax", op.inputs[:1], axis=1)
-    if over_last:
-        return b.emit("Softmax", op.inputs[:1], axis=-1)
-    return softmax_of_all_but_first(b, op.inputs[0])
+    if not over_last and known_rank(op.inputs[0]) != 2:
+        raise op.refuse(
+            "without multi_output and preserve_shape MXNet's kernels agree on inputs of rank 2 only, and this one's "
+            f"rank is {known_rank(op.inputs[0]) or 'not known'}; say in the symbol which axis is meant"
+        )
+    return b.emit("Softmax", op.inputs[:1], axis=-1)
 
 
 @from_mxnet("LinearRegressionOutput", "MAERegressionOutput", "SVMOutput")
@@ -96,9 +98,8 @@ def dropout_from_paddle(op: PaddleOp, b: Builder) -> Any:
     return b.emit("Mul", [x, number_like(b, x, 1.0 - share)])
 
 
-@from_paddle("assign", "share_data", "memcpy_d2h", "memcpy_h2d")
+@from_paddle("assign", "share_data")
 def assign_from_paddle(op: PaddleOp, b: Builder) -> Any:
-    op.raw("dst_place_type", None)
     return op.value("X", 0)
 
 

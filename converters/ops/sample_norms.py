@@ -38,8 +38,8 @@ def instance_norm_from_mxnet(op: MxnetOp, b: Builder) -> Any:
 def layer_norm_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     x, gamma, beta = op.inputs
     axis, epsilon = op.integer("axis", -1), op.number("eps", 1e-5)
-    if op.boolean("output_mean_std", False):
-        raise op.refuse("output_mean_std is not supported")
+    if op.boolean("output_mean_var", False):
+        raise op.refuse("output_mean_var is not supported")
     rank = known_rank(x)
     if axis == -1 or (rank is not None and axis % rank == rank - 1):
         return b.emit("LayerNormalization", [x, gamma, beta], axis=-1, epsilon=epsilon)

@@ -1,8 +1,9 @@
 """Softmax and log-softmax:  exp(x - max) / sum(exp(x - max))  along one axis, or along several taken as one.
 
 ONNX before opset 13 flattens to two dimensions at ``axis`` (default 1) and works on the second; from 13 on it works
-along one axis (default -1). MXNet's SoftmaxActivation takes all but the batch axis as one ("instance", its default) or
-the channels ("channel"). Sources: MXNet 1.9.1, Paddle 3.3.1, the ONNX operator specification and changelog.
+along one axis (default -1). MXNet's SoftmaxActivation works on the channels ("channel") or, in spite of what the name
+of its default says ("instance"), on the last axis alone. Sources: MXNet 1.9.1, Paddle 3.3.1, the ONNX operator
+specification and changelog.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from facecvt.converters.graph import Builder, attribute
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops.registry import from_mxnet, from_onnx, from_paddle, lower, to_torch
 from facecvt.converters.ops.rewriting import become, insert_before
-from facecvt.converters.ops.value_facts import known_rank
+from facecvt.converters.ops.value_facts import known_rank, number_like
 from facecvt.converters.source_ops import MxnetOp, OnnxOp, PaddleOp
 from facecvt.converters.torch_code import TorchCode
 
@@ -27,31 +28,25 @@ def softmax_from_axis_on(b: Builder, x: ir.Value, axis: int, operator: str = "So
     return b.emit("Reshape", [flat, b.emit("Shape", [x])])
 
 
-def softmax_of_all_but_first(b: Builder, x: ir.Value) -> Any:
-    """Softmax over everything that belongs to one sample."""
-    return softmax_from_axis_on(b, x, 1)
-
-
 # ---- MXNet -----------------------------------------------------------------------------------------------------------
 
 
 @from_mxnet("SoftmaxActivation")
 def softmax_activation_from_mxnet(op: MxnetOp, b: Builder) -> Any:
-    if op.text("mode", "instance", allowed=("instance", "channel")) == "channel":
-        return b.emit("Softmax", op.inputs, axis=1)
-    return softmax_of_all_but_first(b, op.inputs[0])
+    mode = op.text("mode", "instance", allowed=("instance", "channel"))
+    return b.emit("Softmax", op.inputs, axis=1 if mode == "channel" else -1)
 
 
 @from_mxnet("softmax", "log_softmax")
 def softmax_from_mxnet(op: MxnetOp, b: Builder) -> Any:
-    temperature = str(op.raw("temperature", "None"))
-    if temperature != "None" and op.number("temperature") != 1.0:
-        raise op.refuse(f"temperature {temperature} is not supported; divide the input by it before")
     if op.boolean("use_length", False) or len(op.inputs) != 1:
         raise op.refuse("use_length masks part of the input, which is not supported")
     if str(op.raw("dtype", "None")) not in ("None", "float32"):
         raise op.refuse("a result of another dtype than float32 is not supported")
-    return b.emit("Softmax" if op.op == "softmax" else "LogSoftmax", op.inputs, axis=op.integer("axis", -1))
+    x = op.inputs[0]
+    if str(op.raw("temperature", "None")) != "None" and op.number("temperature") != 1.0:
+        x = b.emit("Div", [x, number_like(b, x, op.number("temperature"))])
+    return b.emit("Softmax" if op.op == "softmax" else "LogSoftmax", [x], axis=op.integer("axis", -1))
 
 
 # ---- Paddle ----------------------------------------------------------------------------------------------------------
