@@ -107,7 +107,9 @@ def test_sparse_arrays_become_dense(
     kind: str, dense: np.ndarray[Any, Any], tmp_path: Path, mxnet_module: ModuleType
 ) -> None:
     path = tmp_path / "a.params"
-    mxnet_module.nd.save(str(path), {"arg:w": mxnet_module.nd.array(dense).tostype(kind)})
+    array = mxnet_module.nd.array(dense).tostype(kind)
+    array.wait_to_read()  # else MXNet may write the storage shape before it is computed, and the file is damaged
+    mxnet_module.nd.save(str(path), {"arg:w": array})
     same(read_params(path).args["w"], dense)
     mxnet_module.nd.save(str(path), {"arg:w": mxnet_module.nd.zeros(DENSE.shape, stype=kind)})
     same(read_params(path).args["w"], np.zeros_like(DENSE))

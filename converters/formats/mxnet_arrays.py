@@ -24,7 +24,7 @@ import numpy as np
 
 from facecvt.converters.errors import ConversionError
 from facecvt.converters.formats.array_bytes import write_elements
-from facecvt.converters.formats.cursor import Cursor
+from facecvt.converters.formats.cursor import Cursor, check_size
 from facecvt.converters.formats.mapped import Array, MappedTensor
 from facecvt.converters.formats.mxnet_sparse import SPARSE_KINDS, SparseArray
 
@@ -105,6 +105,7 @@ def read_ndarray(cursor: Cursor, what: str) -> MappedTensor | SparseArray | None
     dtype = dtype_of_code(cursor, what)
     if not kind:
         return cursor.tensor(dtype, shape, what)
+    check_size(cursor.file, at, dtype, shape, what)
     layouts = []
     for part in SPARSE_KINDS[kind].index_names:
         part_dtype = dtype_of_code(cursor, f"{part} of {what}")

@@ -18,6 +18,8 @@ from facecvt.converters.formats.mapped import Array, as_numpy
 
 MOST_DENSE_BYTES = 1 << 28  # a file of a few bytes may not ask for more memory than this
 
+Places = tuple[NDArray[np.int64], ...]
+
 
 @dataclass(frozen=True)
 class SparseKind:
@@ -63,6 +65,13 @@ class SparseArray:
         parts = [as_numpy(part) for part in self.indices]
         if any(part.ndim != 1 or part.dtype.kind not in "iu" for part in parts):
             raise ConversionError(f"{what}: the index arrays of a {self.kind} array have to be vectors of integers")
+        if any(dim < 0 for dim in self.shape):
+            raise ConversionError(f"{what}: negative dimension in shape {list(self.shape)}")
+        # all is checked before the dense form is made: a damaged array must not cost memory
+        if self.kind == "row_sparse":
+            where = self._checked_rows(data, parts[0], what)
+        else:
+            where = self._checked_cells(data, parts[0], parts[1], what)
         needed = math.prod(self.shape) * data.dtype.itemsize
         if needed > max(MOST_DENSE_BYTES, room):
             raise ConversionError(
@@ -70,38 +79,23 @@ class SparseArray:
                 f"{needed} bytes as a dense one; facecvt makes at most {max(MOST_DENSE_BYTES, room)} of this file"
             )
         dense = np.zeros(self.shape, data.dtype)
-        if self.kind == "row_sparse":
-            self._fill_rows(dense, data, parts[0], what)
-        else:
-            self._fill_csr(dense, data, parts[0], parts[1], what)
+        if data.size:  # else an array of zeros, whose storage shape may be unset
+            dense[where] = data
         return dense
 
-    def _fill_rows(
-        self,
-        dense: NDArray[np.generic],
-        data: NDArray[np.generic],
-        rows: NDArray[np.generic],
-        what: str,
-    ) -> None:
-        if not data.size and not rows.size:  # an array of zeros; its storage shape may be unset
-            return
-        if data.shape != (rows.size, *self.shape[1:]):
+    def _checked_rows(self, data: NDArray[np.generic], rows: NDArray[np.generic], what: str) -> Places:
+        if (data.size or rows.size) and data.shape != (rows.size, *self.shape[1:]):
             raise ConversionError(f"{what}: {rows.size} row numbers, but stored rows of shape {list(data.shape)}")
         _check_range(rows, self.shape[0], f"{what}: row number")
-        dense[rows.astype(np.int64)] = data
+        return (rows.astype(np.int64),)
 
-    def _fill_csr(
-        self,
-        dense: NDArray[np.generic],
-        data: NDArray[np.generic],
-        starts: NDArray[np.generic],
-        columns: NDArray[np.generic],
-        what: str,
-    ) -> None:
+    def _checked_cells(
+        self, data: NDArray[np.generic], starts: NDArray[np.generic], columns: NDArray[np.generic], what: str
+    ) -> Places:
         if len(self.shape) != 2 or data.ndim != 1:
             raise ConversionError(f"{what}: a csr array has two dimensions, not {list(self.shape)}")
         if not data.size and not columns.size:
-            return
+            return ()
         if starts.size != self.shape[0] + 1 or columns.size != data.size:
             raise ConversionError(
                 f"{what}: {starts.size} row starts, {columns.size} column numbers and {data.size} elements do not "
@@ -111,8 +105,7 @@ class SparseArray:
         if ends[0] != 0 or ends[-1] != data.size or np.any(np.diff(ends) < 0):
             raise ConversionError(f"{what}: the row starts do not rise from 0 to {data.size}")
         _check_range(columns, self.shape[1], f"{what}: column number")
-        rows = np.repeat(np.arange(self.shape[0]), np.diff(ends))
-        dense[rows, columns.astype(np.int64)] = data
+        return np.repeat(np.arange(self.shape[0]), np.diff(ends)), columns.astype(np.int64)
 
 
 def _check_range(numbers: NDArray[np.generic], limit: int, what: str) -> None:

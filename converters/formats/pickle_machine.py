@@ -59,9 +59,6 @@ class Budget:
             raise ValueError("the pickle asks for far more memory than its own size")
 
 
-_MARK = object()
-
-
 class PickleMachine:
     """Runs one pickle.
 

@@ -92,13 +92,13 @@ def _header(file: MappedFile, raw: bytes) -> dict[str, Any]:
 
 
 def _tensor(file: MappedFile, name: str, entry: Any, data_at: int) -> tuple[MappedTensor, int, int]:
-    if not isinstance(entry, dict) or entry.get("dtype") not in _DTYPES:
-        found = entry.get("dtype") if isinstance(entry, dict) else entry
+    found = entry.get("dtype") if isinstance(entry, dict) else entry
+    if not isinstance(found, str) or found not in _DTYPES or not isinstance(entry, dict):
         raise FormatError(file.path, 8, f"tensor {name!r} has dtype {found!r:.30}; known are {', '.join(_DTYPES)}")
     shape, offsets = _numbers(entry.get("shape")), _numbers(entry.get("data_offsets"))
     if shape is None or offsets is None or len(offsets) != 2:
         raise FormatError(file.path, 8, f"tensor {name!r} lacks a shape or two offsets made of numbers from 0 up")
-    dtype = numpy_dtype(_DTYPES[entry["dtype"]])
+    dtype = numpy_dtype(_DTYPES[found])
     check_size(file, 8, dtype, shape, f"tensor {name!r}")
     tensor = MappedTensor(file, data_at + offsets[0], dtype, shape)
     if offsets[1] - offsets[0] != tensor.nbytes:

@@ -118,9 +118,10 @@ def _directory(file: MappedFile) -> tuple[int, int, int]:
     locator_at = end - _LOCATOR.size
     if locator_at >= 0 and bytes(file.view[locator_at : locator_at + 4]) == b"PK\x06\x07":
         _, _, end64, _ = _LOCATOR.unpack(file.window(locator_at, _LOCATOR.size, "the zip64 locator"))
-        record = _END64.unpack(file.window(end64, _END64.size, "the zip64 end record"))
+        found = end64 + _END64.size <= locator_at
+        record = _END64.unpack(file.window(end64, _END64.size, "the zip64 end record")) if found else (b"", 0)
         if record[0] != b"PK\x06\x06" or end64 + 12 + record[1] != locator_at:
-            raise FormatError(file.path, end64, "the zip64 end record is not where the archive says")
+            raise FormatError(file.path, locator_at, f"the zip64 end record is not at byte {end64}, as is said here")
         disk, first_disk, here, count, size, start = record[4:]
         bound = end64
     if disk or first_disk or here != count:
@@ -177,6 +178,8 @@ def _central_entry(file: MappedFile, position: int, end: int, data_end: int) -> 
         raise FormatError(
             file.path, position, f"member {name!r} is packed with method {method}; stored and deflated are known"
         )
+    if local + _LOCAL.size + name_size > data_end:
+        raise FormatError(file.path, position, f"member {name!r} should begin at byte {local}, past the directory")
     offset = _data_offset(file, local, raw_name)
     if offset + stored_size > data_end:
         raise FormatError(
@@ -207,7 +210,8 @@ def _wide_numbers(
 def _data_offset(file: MappedFile, local: int, raw_name: bytes) -> int:
     fields = _LOCAL.unpack(file.window(local, _LOCAL.size, "a zip member's header"))
     name_size, extra_size = fields[9], fields[10]
-    if fields[0] != b"PK\x03\x04" or file.window(local + _LOCAL.size, name_size, "a member's name") != raw_name:
+    name = file.window(local + _LOCAL.size, len(raw_name), "a member's name")
+    if fields[0] != b"PK\x03\x04" or name_size != len(raw_name) or name != raw_name:
         raise FormatError(file.path, local, f"no header of the zip member {raw_name!r} where the directory says")
     return local + _LOCAL.size + int(name_size) + int(extra_size)
 
