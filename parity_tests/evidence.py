@@ -14,6 +14,7 @@ import numpy as np
 
 from facecvt.parity_tests.inputs import sample_numbers
 from facecvt.parity_tests.metrics import Metrics, compare
+from facecvt.parity_tests.tolerance import Gate, floor_of_run
 
 NumpyArray = np.ndarray[Any, np.dtype[Any]]
 
@@ -36,12 +37,12 @@ class ValueEvidence:
 
     Attributes:
         samples: one for each run.
-        clean: rel-RMSE of float32 against float64 in the oracle, one for each clean run.
+        clean: float32 against float64 in the oracle, one for each clean run.
         exact: the source's values are not floating point numbers, so they must be equal.
     """
 
     samples: list[Sample] = field(default_factory=list)
-    clean: list[float] = field(default_factory=list)
+    clean: list[Sample] = field(default_factory=list)
     exact: bool = False
 
     def add(self, kind: str, batch: int, expected: NumpyArray, actual: NumpyArray) -> None:
@@ -49,15 +50,27 @@ class ValueEvidence:
         self.exact = self.exact or expected.dtype.kind != "f"
         self.samples.append(Sample(kind, batch, compare(expected, actual)))
 
+    def add_clean(self, kind: str, batch: int, expected: NumpyArray, single: NumpyArray) -> None:
+        """Measure what float32 costs in one run."""
+        self.clean.append(Sample(kind, batch, compare(expected, single)))
+
+    def floor_of(self, sample: Sample, floor: float) -> float:
+        """Floor of one run, given that of the value."""
+        scales = [clean.metrics.scale for clean in self.clean if clean.kind == sample.kind]
+        return floor_of_run(floor, max(scales, default=0.0), sample.metrics.scale)
+
+    def worst(self, floor: float) -> Sample | None:
+        """The run that is furthest beyond its floor."""
+
+        def ratio(sample: Sample) -> tuple[float, float]:
+            return Gate(sample.metrics.rel_rmse, self.floor_of(sample, floor)).ratio, sample.metrics.rel_rmse
+
+        return max(self.samples, key=ratio, default=None)
+
     @property
     def numbers_a_sample(self) -> float:
         """Elements of the value for one sample of the batch."""
         return min((sample.metrics.elements / sample.batch for sample in self.samples), default=0.0)
-
-    @property
-    def worst(self) -> Sample | None:
-        """The run with the greatest error."""
-        return max(self.samples, key=lambda sample: sample.metrics.rel_rmse, default=None)
 
 
 @dataclass
@@ -90,7 +103,7 @@ class OutputEvidence:
         actual: spread of the target's values.
         depends_on_input: whether two different inputs of one shape ever gave different oracle values.
         inputs_compared: how many pairs of different inputs of one shape there were.
-        row_errors: rel-RMSE between the target's rows for one sample in two batches, where the oracle's rows are equal.
+        row_errors: rms between the target's rows for one sample in two batches, where the oracle's rows are equal.
     """
 
     figures: ValueEvidence = field(default_factory=ValueEvidence)
@@ -131,7 +144,8 @@ class OutputEvidence:
                 continue
             ours, theirs = self._rows[key]
             if compare(ours, expected[row]).rel_rmse <= SAME_ROW:
-                self.row_errors.append(compare(theirs, actual[row]).rel_rmse)
+                difference = np.asarray(theirs, np.float64) - actual[row]
+                self.row_errors.append(float(np.sqrt(np.mean(difference * difference))) if difference.size else 0.0)
 
 
 @dataclass

@@ -21,7 +21,7 @@ import math
 from collections.abc import Sequence
 
 from facecvt.parity_tests.align import Alignment, OutputPair, Pair, Unmapped, coverage_of
-from facecvt.parity_tests.evidence import Evidence, OutputEvidence, ValueEvidence
+from facecvt.parity_tests.evidence import Evidence, OutputEvidence, Sample, ValueEvidence
 from facecvt.parity_tests.source import Layer
 from facecvt.parity_tests.tolerance import FEW, OUTPUT_ONE_MINUS_COS, OUTPUT_REL_RMSE, Gate, K, floor_of
 from facecvt.parity_tests.verification import TensorResult, Verdict, Verification
@@ -113,13 +113,16 @@ def floors_of(layers: Sequence[Layer], alignment: Alignment, evidence: Evidence)
             floors[name] = 0.0
         else:
             inherited = above if found.numbers_a_sample < FEW else 0.0
-            floors[name] = floor_of(found.clean, depths.get(name, 1), inherited)
+            measured = [clean.metrics.rel_rmse for clean in found.clean]
+            floors[name] = floor_of(measured, depths.get(name, 1), inherited)
     return floors
 
 
 def _judge_tap(pair: Pair, figures: ValueEvidence | None, floor: float) -> TensorResult:
     layer = pair.layer
-    worst = figures.worst if figures is not None else None
+    worst = figures.worst(floor) if figures is not None else None
+    if figures is not None and worst is not None:
+        floor = figures.floor_of(worst, floor)
     verdict: Verdict = "agree"
     reason = ""
     if figures is None or worst is None:
@@ -151,8 +154,10 @@ def _judge_tap(pair: Pair, figures: ValueEvidence | None, floor: float) -> Tenso
 
 
 def _judge_output(pair: OutputPair, evidence: OutputEvidence | None, layer: Layer | None, floor: float) -> TensorResult:
-    worst = evidence.figures.worst if evidence is not None else None
-    verdict, reason = _verdict_on_output(pair, evidence, floor, layer is None or layer.computed)
+    worst = evidence.figures.worst(floor) if evidence is not None else None
+    verdict, reason = _verdict_on_output(pair, evidence, worst, floor, layer is None or layer.computed)
+    if evidence is not None and worst is not None:
+        floor = evidence.figures.floor_of(worst, floor)
     return TensorResult(
         name=pair.source if pair.source is not None else str(pair.position),
         target=pair.target,
@@ -170,12 +175,11 @@ def _judge_output(pair: OutputPair, evidence: OutputEvidence | None, layer: Laye
 
 
 def _verdict_on_output(
-    pair: OutputPair, evidence: OutputEvidence | None, floor: float, is_computed: bool
+    pair: OutputPair, evidence: OutputEvidence | None, worst: Sample | None, floor: float, is_computed: bool
 ) -> tuple[Verdict, str]:
     """Verdict and reason; the first rule that holds."""
     if pair.reason is not None:
         return "differ", pair.reason
-    worst = evidence.figures.worst if evidence is not None else None
     if evidence is None or worst is None:
         return "not_comparable", "no run gave this output"
     metrics = worst.metrics
@@ -189,18 +193,25 @@ def _verdict_on_output(
         return "differ", "the target gives one constant"
     if math.isinf(floor):
         return "not_comparable", "float32 overflows here in the source as well"
-    gate = Gate(metrics.rel_rmse, floor)
+    gate = Gate(metrics.rel_rmse, evidence.figures.floor_of(worst, floor))
     if not gate:
-        return "differ", _beyond(metrics.rel_rmse, floor)
-    if evidence.row_errors and not Gate(max(evidence.row_errors), 2.0 * floor):
-        return "differ", f"its rows depend on the batch they are in: rel-RMSE {max(evidence.row_errors):.1e}"
-    if metrics.rel_rmse > OUTPUT_REL_RMSE or _worst_cosine(evidence.figures) > OUTPUT_ONE_MINUS_COS:
-        limits = (
-            f"rel-RMSE {metrics.rel_rmse:.1e} (limit {OUTPUT_REL_RMSE:.0e}), "
-            f"1-cos {_worst_cosine(evidence.figures):.1e} (limit {OUTPUT_ONE_MINUS_COS:.0e})"
+        return "differ", _beyond(gate.rel_rmse, gate.floor)
+    scale = max(sample.metrics.scale for sample in evidence.figures.samples)
+    if evidence.row_errors and max(evidence.row_errors) > 2.0 * K * floor * scale:  # both rows may be off, by K floors
+        return (
+            "differ",
+            f"its rows depend on the batch they are in: rms of the difference {max(evidence.row_errors):.1e}",
         )
-        if floor > OUTPUT_REL_RMSE:
-            return "not_comparable", f"float32 alone costs {floor:.1e} here, so the limits cannot be met: {limits}"
+    samples = [sample.metrics for sample in evidence.figures.samples]
+    rel_rmse, one_minus_cos = max(m.rel_rmse for m in samples), max(m.one_minus_cos for m in samples)
+    if rel_rmse > OUTPUT_REL_RMSE or one_minus_cos > OUTPUT_ONE_MINUS_COS:
+        limits = (
+            f"rel-RMSE {rel_rmse:.1e} (limit {OUTPUT_REL_RMSE:.0e}), "
+            f"1-cos {one_minus_cos:.1e} (limit {OUTPUT_ONE_MINUS_COS:.0e})"
+        )
+        greatest = max(evidence.figures.floor_of(sample, floor) for sample in evidence.figures.samples)
+        if greatest > OUTPUT_REL_RMSE:
+            return "not_comparable", f"float32 alone costs {greatest:.1e} here, so the limits cannot be met: {limits}"
         return "differ", f"beyond the limits of an output: {limits}"
     if is_computed and not evidence.figures.exact:
         if evidence.expected.is_constant:
@@ -215,10 +226,6 @@ def _shows_something(evidence: OutputEvidence | None) -> bool:
     if evidence is None:
         return False
     return evidence.depends_on_input or (evidence.inputs_compared == 0 and not evidence.expected.is_constant)
-
-
-def _worst_cosine(figures: ValueEvidence) -> float:
-    return max(sample.metrics.one_minus_cos for sample in figures.samples)
 
 
 def _beyond(rel_rmse: float, floor: float) -> str:

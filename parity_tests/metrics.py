@@ -44,6 +44,7 @@ class Metrics:
         one_minus_cos: one minus the cosine of the two arrays as vectors.
         worst: the element of ``max_abs``, or the first that is not finite; None where there are no elements.
         elements: how many elements were compared; 0 proves nothing.
+        scale: rms of the expected array.
         problem: why the two cannot be compared, None where they can.
         expected_is_finite: False where the expected array itself holds NaN or Inf.
     """
@@ -53,6 +54,7 @@ class Metrics:
     one_minus_cos: float
     worst: Worst | None
     elements: int
+    scale: float = 0.0
     problem: str | None = None
     expected_is_finite: bool = True
 
@@ -87,6 +89,7 @@ def compare(expected: NumpyArray, actual: NumpyArray) -> Metrics:
         one_minus_cos=_one_minus_cos(sums),
         worst=Worst(index, float(e[sums.position]), float(a[sums.position])),
         elements=int(e.size),
+        scale=math.sqrt(sums.e_square / e.size) * scale,
     )
 
 
@@ -160,4 +163,6 @@ def _describe_not_finite(e: NumpyArray, a: NumpyArray, shape: tuple[int, ...]) -
 
 
 def _incomparable(problem: str, worst: Worst | None, elements: int, expected_is_finite: bool = True) -> Metrics:
-    return Metrics(math.inf, math.inf, math.inf, worst, elements, problem, expected_is_finite)
+    return Metrics(
+        math.inf, math.inf, math.inf, worst, elements, problem=problem, expected_is_finite=expected_is_finite
+    )

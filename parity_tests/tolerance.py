@@ -20,6 +20,10 @@ computed from has more of them, and an error that is already there rarely become
 
     floor >= max floor of its operands          if the tap has fewer than 64 numbers a sample
 
+A run can also be unlucky: where large terms cancel, the values of one sample may be far smaller than those of others,
+while what rounding costs, in absolute terms, is the same. The floor of a run is therefore that of its tap, times how
+much smaller its values are than those of the clean run on the same kind of input (at most 100, so that none goes free).
+
 Values that are not floating point numbers have no rounding: they must be equal.
 
 Outputs must also meet two absolute limits, which hold whatever the floor is.
@@ -35,6 +39,7 @@ K = 10.0
 UNIT_ROUNDING = 2.0**-24
 OUTPUT_REL_RMSE = 2e-5
 OUTPUT_ONE_MINUS_COS = 1e-10
+MOST_RESCALED = 100.0
 FEW = 64  # numbers in one sample of a tap, below which its own measurement is left to chance
 
 
@@ -58,6 +63,19 @@ def floor_of(measured: Iterable[float], depth: int, inherited: float = 0.0) -> f
     if any(not math.isfinite(value) for value in values):
         return math.inf
     return max([lowest_floor(depth), inherited if math.isfinite(inherited) else 0.0, *values])
+
+
+def floor_of_run(floor: float, clean_scale: float, scale: float) -> float:
+    """Floor of one run of a tap.
+
+    Args:
+        floor: the tap's.
+        clean_scale: rms of the values in the clean run on the same kind of input, 0 where there was none.
+        scale: rms of the values in this run.
+    """
+    if clean_scale <= scale:
+        return floor
+    return floor * (min(clean_scale / scale, MOST_RESCALED) if scale > 0.0 else MOST_RESCALED)
 
 
 @dataclass(frozen=True)

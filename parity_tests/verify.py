@@ -25,7 +25,6 @@ from facecvt.parity_tests.align import Alignment, align
 from facecvt.parity_tests.evidence import Evidence, shapes_without_batch
 from facecvt.parity_tests.inputs import DEFAULT_BATCHES, KINDS, InputPlan
 from facecvt.parity_tests.judge import judge
-from facecvt.parity_tests.metrics import compare
 from facecvt.parity_tests.runtimes.open_target import names_its_outputs, open_target
 from facecvt.parity_tests.runtimes.runtime import Capture, RunFailedError, Runtime
 from facecvt.parity_tests.source import Oracle, open_oracle
@@ -170,7 +169,7 @@ class _Runs:
             figures = evidence.value(name)
             figures.add(kind, batch, value, capture.taps[pair.tap])
             if single is not None:
-                figures.clean.append(compare(value, single).rel_rmse)
+                figures.add_clean(kind, batch, value, single)
             uses[pair.tap] -= 1
             if not uses[pair.tap]:
                 del capture.taps[pair.tap]
@@ -195,7 +194,7 @@ class _Runs:
             output = evidence.output(pair.position)
             output.add(kind, batch, value, capture.outputs[pair.target], shapes_without_batch(feeds))
             if pair.source in single:
-                output.figures.clean.append(compare(value, single[pair.source]).rel_rmse)
+                output.figures.add_clean(kind, batch, value, single[pair.source])
 
     def _advance(self) -> None:
         self._done += 1

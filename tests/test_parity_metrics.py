@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from facecvt.parity_tests.metrics import bits_lost, compare
-from facecvt.parity_tests.tolerance import UNIT_ROUNDING, Gate, floor_of, lowest_floor
+from facecvt.parity_tests.tolerance import (
+    MOST_RESCALED,
+    UNIT_ROUNDING,
+    Gate,
+    floor_of,
+    floor_of_run,
+    lowest_floor,
+)
 
 finite = hnp.arrays(np.float64, hnp.array_shapes(max_dims=4, max_side=5), elements=st.floats(-1e6, 1e6, width=32))
 
@@ -129,6 +136,13 @@ def test_a_floor_is_the_greatest_clean_run_but_not_below_rounding() -> None:
     assert floor_of([], depth=0) == lowest_floor(1) == 2.0**-24
     assert floor_of([1e-8], depth=1, inherited=2e-6) == 2e-6
     assert floor_of([math.inf], depth=1) == floor_of([1e-7, math.nan], depth=1) == math.inf
+
+
+def test_a_run_of_small_values_has_the_absolute_floor_of_the_clean_run() -> None:
+    assert floor_of_run(1e-6, clean_scale=2.0, scale=0.5) == pytest.approx(4e-6)
+    assert floor_of_run(1e-6, clean_scale=2.0, scale=8.0) == 1e-6, "greater values do not lower it"
+    assert floor_of_run(1e-6, clean_scale=0.0, scale=0.5) == 1e-6
+    assert floor_of_run(1e-6, clean_scale=1.0, scale=1e-9) == floor_of_run(1e-6, 1.0, 0.0) == MOST_RESCALED * 1e-6
 
 
 def test_a_gate_carries_what_would_pass() -> None:
