@@ -72,7 +72,7 @@ def reduce_from_paddle(op: PaddleOp, b: Builder) -> Any:
         return emit_reduction(b, "ReduceMean", x, [], False)
     op.raw("in_dtype", None)
     written = op.raw("dtype" if op.pir else "out_dtype", -1)
-    if written != -1 and str(written).lower() != "undefined":  # the operand is cast first
+    if written != -1 and not str(written).lower().startswith("undefined"):  # the operand is cast first
         target = type_number(op, paddle_type(op, "dtype" if op.pir else "out_dtype"))
         x = x if element_type(x) == target else b.emit("Cast", [x], to=target)
     key = "dim" if not op.pir else "dims" if op.has("dims") else "axis"

@@ -91,7 +91,7 @@ def interpolate_from_paddle(op: PaddleOp, b: Builder) -> Any:
     """By scale where one is given, else to a size; the oldest form always maps places by the sizes."""
     nearest = op.op.startswith("nearest")
     op.text("interp_method", "nearest" if nearest else "bilinear", allowed=("nearest", "bilinear"))
-    op.text("data_layout", "NCHW", allowed=("NCHW",))
+    op.text("data_format" if op.pir else "data_layout", "NCHW", allowed=("NCHW",))
     op.raw("out_d", -1)
     corners, align_mode = op.boolean("align_corners", True), op.integer("align_mode", 1)
     if nearest:
@@ -233,7 +233,8 @@ def resize_to_torch(node: ir.Node, t: TorchCode) -> None:
         raise ConversionError(f"Resize {node.name!r}: antialias has no exact PyTorch form")
     factors, size = scale_factors(node), size_expression(node, t)
     mode = attribute(node, "mode", "nearest")
-    options = nearest_options(node, factors) if mode == "nearest" else linear_options(node, factors, mode)
+    pairs = spatial_pairs(node, size)
+    options = nearest_options(node, factors, pairs) if mode == "nearest" else linear_options(node, factors, pairs, mode)
     if factors is None:
         size_text = f"size={size}"
     else:
@@ -275,19 +276,21 @@ def size_expression(node: ir.Node, t: TorchCode) -> str | None:
     return int_lists.display(items[2:])
 
 
-def spatial_pairs(node: ir.Node) -> list[tuple[int, int]] | None:
-    """Sizes before and after of every spatial axis where all are static."""
-    before, after = dims(node.inputs[0]), dims(node.outputs[0])
-    pairs = list(zip(before or (), after or (), strict=False))[2:]
-    if not pairs or any(a is None or b is None for a, b in pairs):
-        return None
-    return [(int(a), int(b)) for a, b in pairs if a is not None and b is not None]
+def spatial_pairs(node: ir.Node, size: str | None) -> list[tuple[int | None, int | None]]:
+    """Sizes before and after of every spatial axis, None where they are dynamic."""
+    before, after = (dims(node.inputs[0]) or ())[2:], (dims(node.outputs[0]) or ())[2:]
+    written = None if size is None or not int_lists.is_list(size) else int_lists.elements(size)
+    if written is not None:
+        after = tuple(int_lists.as_int(item) for item in written)
+    count = max(len(before), len(after))
+    return list(zip(before or (None,) * count, after or (None,) * count, strict=True))
 
 
-def nearest_options(node: ir.Node, factors: list[float] | None) -> str:
+def nearest_options(node: ir.Node, factors: list[float] | None, pairs: list[tuple[int | None, int | None]]) -> str:
     mapping = attribute(node, "coordinate_transformation_mode", "half_pixel")
     rounding = attribute(node, "nearest_mode", "round_prefer_floor")
-    mode = torch_mode_of_nearest(mapping, rounding, factors, spatial_pairs(node))
+    static = [(a, b) for a, b in pairs if a is not None and b is not None]
+    mode = torch_mode_of_nearest(mapping, rounding, factors, static if static and len(static) == len(pairs) else None)
     if mode is None:
         raise ConversionError(
             f"Resize {node.name!r}: nearest with {mapping}, {rounding} picks other pixels than PyTorch at these sizes"
@@ -295,19 +298,21 @@ def nearest_options(node: ir.Node, factors: list[float] | None) -> str:
     return f'mode="{mode}"'
 
 
-def linear_options(node: ir.Node, factors: list[float] | None, mode: str) -> str:
-    count = (known_rank(node.inputs[0]) or 4) - 2 if factors is None else len(factors)
+def linear_options(
+    node: ir.Node, factors: list[float] | None, pairs: list[tuple[int | None, int | None]], mode: str
+) -> str:
+    count = len(factors) if factors is not None else len(pairs) or (known_rank(node.inputs[0]) or 4) - 2
     mapping = attribute(node, "coordinate_transformation_mode", "half_pixel")
-    single = mapping == "pytorch_half_pixel" and not never_one_pixel(node, factors)
-    if mode != "linear" or mapping not in ("half_pixel", "pytorch_half_pixel", "align_corners") or single:
+    if mapping == "pytorch_half_pixel" and never_one_pixel(factors, pairs):
+        mapping = "half_pixel"
+    if mode != "linear" or mapping not in ("half_pixel", "align_corners"):
         raise ConversionError(f"Resize {node.name!r}: mode {mode} with {mapping} has no exact PyTorch form")
     name = {1: "linear", 2: "bilinear", 3: "trilinear"}[count]
     return f'mode="{name}", align_corners={mapping == "align_corners"}'
 
 
-def never_one_pixel(node: ir.Node, factors: list[float] | None) -> bool:
+def never_one_pixel(factors: list[float] | None, pairs: list[tuple[int | None, int | None]]) -> bool:
     """Whether no axis shrinks to one pixel, the only place where pytorch_half_pixel is not what PyTorch does."""
-    pairs = spatial_pairs(node)
-    if pairs is not None:
-        return all(after > 1 or before == 1 for before, after in pairs)
-    return factors is not None and min(factors) >= 1
+    if factors is not None and min(factors) >= 1:
+        return True
+    return bool(pairs) and all(before == 1 or (after is not None and after > 1) for before, after in pairs)
