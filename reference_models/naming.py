@@ -66,11 +66,17 @@ class FrameworkNames:
         layer: canonical layer name -> the framework's layer, for layers with parameters.
         taps: the listing -> canonical layer name -> what to ask the framework for to see the layer's output: a module
             path (torch, paddle) or an internal output (mxnet). Layers whose output has no name there are left out.
+        order: the listing -> its layers as the net's state lists them; None where that is the forward order.
     """
 
     framework: str
     layer: Callable[[str], str]
     taps: Callable[[Sequence[Layer]], dict[str, str]]
+    order: Callable[[Sequence[Layer]], Sequence[Layer]] | None = None
+
+    def ordered(self, layers: Sequence[Layer]) -> Sequence[Layer]:
+        """The layers in the order of the net's state."""
+        return layers if self.order is None else self.order(layers)
 
     def parameter(self, layer: Layer, parameter: Parameter) -> str:
         """The parameter's name in the framework's state."""

@@ -143,7 +143,9 @@ class ArchitectureSpec:
             wanted, accepts = OPTION_VALUES[name]
             if not accepts(value):
                 raise UsageError(f"{self.name}: option {name} cannot be {value!r}; it is {wanted}")
-        return replace(self, options={**self.options, **options})
+        changed = replace(self, options={**self.options, **options})
+        derive = families()[self.family].derive
+        return changed if derive is None else derive(changed)
 
     def layers(self) -> list[Layer]:
         """Its layers in forward order."""
@@ -170,6 +172,7 @@ OPTION_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         "a number above 0, or None for the upstream's",
         lambda value: value is None or (_number(value) and value > 0),
     ),
+    "input_size": ("112 or 224", lambda value: _number(value) and value in (112, 224)),
     "dropout": (
         "a probability from 0 to below 1, or None for the upstream's",
         lambda value: value is None or (_number(value) and 0 <= value < 1),
@@ -204,6 +207,7 @@ class Family:
             enough, since each is then compared in full.
         torch_class: the class of ``net_torch.py`` with the arguments of one of them.
         patterns: upstream names with numbers inside.
+        derive: sets what else follows from an architecture's options, such as its contracts and stages.
     """
 
     name: str
@@ -214,6 +218,7 @@ class Family:
     candidates: Callable[[Skeleton], Iterable[ArchitectureSpec]]
     torch_class: Callable[[ArchitectureSpec], TorchClass]
     patterns: Sequence[NamePattern] = ()
+    derive: Callable[[ArchitectureSpec], ArchitectureSpec] | None = None
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def state_entries(arch: ArchitectureSpec, framework: str) -> list[StateEntry]:
     """Everything that the framework's net keeps, in its own order (MXNet: arguments, then auxiliary states)."""
     names = arch.names(framework)
     entries = []
-    for layer in arch.layers():
+    for layer in names.ordered(arch.layers()):
         for parameter in layer.parameters:
             transposed = names.transposed(layer, parameter)
             shape = parameter.shape[::-1] if transposed else parameter.shape
