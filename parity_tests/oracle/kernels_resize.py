@@ -86,10 +86,15 @@ def linear_axis(x: Value, axis: int, position: np.ndarray[tuple[int], np.dtype[n
 def antialiased_axis(
     x: Value, axis: int, position: np.ndarray[tuple[int], np.dtype[np.float64]], scale: float
 ) -> Value:
-    """Linear interpolation whose triangle is widened by 1 / scale when an axis shrinks; weights sum to 1."""
-    length = x.shape[axis]
-    width = max(1.0, 1.0 / scale)
-    distance = np.abs(position[:, None] - np.arange(length)[None, :]) / width
-    weights = np.maximum(1 - distance, 0)
+    """Linear interpolation whose triangle is widened by 1 / scale where an axis shrinks.
+
+    The weights of one output sum to 1; those that fall beyond an end of the axis go to the element at that end.
+    """
+    last = x.shape[axis] - 1
+    reach = int(np.ceil(1 / min(scale, 1.0)))
+    taps = np.floor(position)[:, None] + np.arange(1 - reach, reach + 1)[None, :]
+    weights = np.maximum(1 - np.abs(taps - position[:, None]) * min(scale, 1.0), 0)
     weights /= weights.sum(axis=1, keepdims=True)
-    return np.moveaxis(np.moveaxis(x, axis, -1) @ weights.T.astype(x.dtype), -1, axis)
+    matrix = np.zeros((position.size, last + 1))
+    np.add.at(matrix, (np.arange(position.size)[:, None], np.clip(taps, 0, last).astype(np.int64)), weights)
+    return np.moveaxis(np.moveaxis(x, axis, -1) @ matrix.T.astype(x.dtype), -1, axis)

@@ -150,6 +150,16 @@ def even_sizes(length: int, parts: int) -> list[int]:
     return [min(size, length - size * index) for index in range(parts)]
 
 
+def leading(x: Value, count: int, axis: int, *, largest: bool) -> tuple[Value, Value]:
+    """The greatest (or smallest) elements of an axis in order, of equals the first, and their indices (int64)."""
+    if largest:  # an ascending stable sort of the flipped axis, read from its end, has the first of equals in front
+        order = x.shape[axis] - 1 - np.flip(np.argsort(np.flip(x, axis), axis=axis, kind="stable"), axis)
+    else:
+        order = np.argsort(x, axis=axis, kind="stable")
+    index = np.take(order, np.arange(count), axis=axis).astype(np.int64)
+    return np.take_along_axis(x, index, axis=axis), index
+
+
 def extreme_index(x: Value, axis: int, keepdims: bool, *, last: bool = False, smallest: bool = False) -> Value:
     """Index of the greatest (or smallest) element of an axis, the first or the last of equals; int64."""
     axis = normal_axis(axis, x.ndim)

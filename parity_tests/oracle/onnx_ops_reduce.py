@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from facecvt.parity_tests.oracle import kernels_resize as resize
-from facecvt.parity_tests.oracle.kernels_shape import extreme_index
+from facecvt.parity_tests.oracle.kernels_shape import extreme_index, leading
 from facecvt.parity_tests.oracle.onnx_attributes import OnnxAttributes, onnx_operator, operand, operand_integers
 from facecvt.parity_tests.oracle.values import Compute, Value, along_axis, normal_axes
 
@@ -78,15 +78,13 @@ _define_extreme("ArgMin", True)
 @onnx_operator("TopK")
 def define_top_k(attributes: OnnxAttributes) -> Compute:
     """The k greatest (or smallest) of axis (-1) in order, and their indices; of equals the first."""
-    axis, largest = attributes.integer("axis", -1), attributes.integer("largest", 1)
+    axis, largest = attributes.integer("axis", -1), bool(attributes.integer("largest", 1))
     written = attributes.raw("k")
     attributes.ignore("sorted")
 
     def compute(x: list[Any]) -> Sequence[Any]:
         count = int(written) if written is not None else (operand_integers(x, 1) or (0,))[0]
-        order = np.argsort(-x[0] if largest else x[0], axis=axis, kind="stable")
-        index = np.take(order, np.arange(count), axis=axis)
-        return [np.take_along_axis(x[0], index, axis=axis), index.astype(np.int64)]
+        return leading(x[0], count, axis, largest=largest)
 
     return compute
 
@@ -110,24 +108,21 @@ def define_cumulative_sum(attributes: OnnxAttributes) -> Compute:
 def define_upsample(attributes: OnnxAttributes) -> Compute:
     """Opset 7 to 9: each position divided by the scale, rounded down (nearest) or interpolated (linear)."""
     mode = attributes.one_of("mode", "nearest", ("nearest", "linear"))
-    return _resample(mode, "asymmetric", "floor", attributes.raw("scales"), 1)
+    return _resample(mode, attributes.raw("scales"))
 
 
-def _resample(mode: str, rule: str, rounding: str, written: Any, operand_index: int) -> Compute:
+def _resample(mode: str, written: Any) -> Compute:
+    """Before opset 11: position / scale; the nearest element is the next when an axis shrinks, else the last."""
+
     def compute(x: list[Any]) -> Sequence[Any]:
-        y = x[0]
-        scales = written if written is not None else x[operand_index]
-        for axis, scale in enumerate(float(item) for item in scales):
+        y: Value = x[0]
+        for axis, scale in enumerate(float(item) for item in (x[1] if written is None else written)):
             if scale != 1.0:
-                y = _resized(y, axis, math.floor(y.shape[axis] * scale), scale, mode, rule, rounding)
+                where = resize.coordinates("asymmetric", y.shape[axis], math.floor(y.shape[axis] * scale), scale)
+                y = _at(y, axis, where, scale, mode, "ceil" if scale < 1 else "floor", False)
         return [y]
 
     return compute
-
-
-def _resized(y: Value, axis: int, out: int, scale: float, mode: str, rule: str, rounding: str) -> Value:
-    where = resize.coordinates(rule, y.shape[axis], out, scale)
-    return resize.nearest_axis(y, axis, where, rounding) if mode == "nearest" else resize.linear_axis(y, axis, where)
 
 
 @onnx_operator("Resize")
@@ -135,7 +130,7 @@ def define_resize(attributes: OnnxAttributes) -> Compute:
     """X, scales (opset 10); X, roi, scales, sizes since 11: half_pixel, round_prefer_floor by default."""
     mode = attributes.one_of("mode", "nearest", ("nearest", "linear"))
     if attributes.opset < 11:
-        return _resample(mode, "asymmetric", "floor", None, 1)
+        return _resample(mode, None)
     rule = str(attributes.raw("coordinate_transformation_mode", "half_pixel"))
     rounding = str(attributes.raw("nearest_mode", "round_prefer_floor"))
     outside = attributes.number("extrapolation_value", 0.0)

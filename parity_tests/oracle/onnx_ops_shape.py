@@ -181,12 +181,13 @@ def define_depth_to_space(attributes: OnnxAttributes) -> Compute:
 
 @onnx_operator("SpaceToDepth")
 def define_space_to_depth(attributes: OnnxAttributes) -> Compute:
-    """(N, C, H b, W b) -> (N, C b^2, H, W), the blocks first in the channels."""
-    block = int(attributes.required("blocksize"))
+    """(N, C, H b, W b) -> (N, C b^2, H, W), the inverse of DepthToSpace; mode since opset 26, DCR."""
+    block, mode = int(attributes.required("blocksize")), attributes.one_of("mode", "DCR", ("DCR", "CRD"))
 
     def compute(x: list[Any]) -> Sequence[Any]:
         n, c, h, w = x[0].shape
-        y = x[0].reshape(n, c, h // block, block, w // block, block).transpose(0, 3, 5, 1, 2, 4)
+        split = x[0].reshape(n, c, h // block, block, w // block, block)
+        y = split.transpose((0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4))
         return [y.reshape(n, c * block**2, h // block, w // block)]
 
     return compute

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from facecvt.parity_tests.oracle.kernels_shape import extreme_index
+from facecvt.parity_tests.oracle.kernels_shape import extreme_index, leading
 from facecvt.parity_tests.oracle.paddle_attributes import Operands, PaddleAttributes, PaddleCompute, paddle_operator
 from facecvt.parity_tests.oracle.values import Value
 
@@ -194,10 +194,7 @@ def define_top_k(attributes: PaddleAttributes) -> PaddleCompute:
     attributes.ignore("sorted")
 
     def compute(x: Operands) -> Sequence[Any]:
-        data = x.one("X")
-        order = np.argsort(-data if largest else data, axis=axis, kind="stable")
-        index = np.take(order, np.arange(int(x.number(count, "K"))), axis=axis)
-        return [np.take_along_axis(data, index, axis=axis), index.astype(np.int64)]
+        return leading(x.one("X"), int(x.number(count, "K")), axis, largest=largest)
 
     return compute
 
