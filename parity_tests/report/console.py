@@ -45,7 +45,7 @@ def render_conversion(
         quiet: no warnings.
         verbose: every compared layer, and what was not compared.
     """
-    found = verification or not_verified(NOT_ASKED)
+    found = verification if verification is not None else not_verified(NOT_ASKED)
     console.print(headline(conversion, found))
     for reason in found.reasons:
         console.print(Text(f"  {reason}"))

@@ -35,7 +35,7 @@ def conversion_document(
         model: the source as the user spelled it; by default its first file.
         reference: the reference architecture that the source is, None where it is files of the user.
     """
-    found = verification or not_verified(NOT_ASKED)
+    found = verification if verification is not None else not_verified(NOT_ASKED)
     files = [str(path) for path in conversion.source_files]
     return {
         "schema_version": SCHEMA_VERSION,
