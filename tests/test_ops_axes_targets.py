@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, paddle_op, uncovered
+from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, paddle_op, spread, uncovered
 from facecvt.parity_tests.single_op import hold_targets, paddle_sample, random_array, read_sample
 
 X, ONES, LINE = random_array(2, 3, 4, 5), random_array(1, 3, 1, 1), random_array(6)
@@ -63,7 +63,7 @@ CASES: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", spread(CASES), ids=str)
 def test_axes(case, tmp_path):
     case.hold(tmp_path)
 

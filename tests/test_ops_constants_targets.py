@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, uncovered
+from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, spread, uncovered
 from facecvt.parity_tests.single_op import random_array
 
 X = random_array(2, 3, 4, 5)
@@ -100,7 +100,7 @@ CASES: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", spread(CASES), ids=str)
 def test_constants(case, tmp_path):
     case.hold(tmp_path)
 

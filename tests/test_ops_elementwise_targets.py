@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, paddle_op, uncovered
+from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, paddle_op, spread, uncovered
 from facecvt.parity_tests.single_op import random_array
 
 A, B = random_array(2, 3, 4, 5), random_array(2, 3, 4, 5, seed=1)
@@ -109,7 +109,7 @@ CASES: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", spread(CASES), ids=str)
 def test_arithmetic(case, tmp_path):
     case.hold(tmp_path)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, paddle_op, uncovered
+from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, paddle_op, spread, uncovered
 from facecvt.parity_tests.single_op import hold_targets, mxnet_sample, random_array, read_sample
 
 X, SMALL = random_array(4, 6, 5, 7), random_array(2, 3, 4, 7)
@@ -92,7 +92,7 @@ CASES: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", spread(CASES), ids=str)
 def test_indexing(case, tmp_path):
     case.hold(tmp_path)
 

@@ -5,7 +5,7 @@ import pytest
 
 from facecvt.converters.errors import AttributeValueError
 from facecvt.converters.graph import attribute, constant
-from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, paddle_op, uncovered
+from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, paddle_op, spread, uncovered
 from facecvt.parity_tests.single_op import hold_targets, mxnet_sample, paddle_sample, random_array, read_sample
 
 X, MAPS, DEEP = random_array(3, 6), random_array(2, 3, 2, 4), random_array(2, 3, 4, 6)
@@ -92,7 +92,7 @@ CASES: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", spread(CASES), ids=str)
 def test_product(case, tmp_path):
     case.hold(tmp_path)
 

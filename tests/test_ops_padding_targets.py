@@ -7,7 +7,7 @@ import pytest
 
 from facecvt.converters.errors import ConversionError
 from facecvt.converters.writers.to_onnx import write_onnx
-from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, paddle, paddle_op, uncovered
+from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, paddle, paddle_op, spread, uncovered
 from facecvt.parity_tests.single_op import (
     Sample,
     hold_targets,
@@ -69,7 +69,7 @@ CASES: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", spread(CASES), ids=str)
 def test_padding(case, tmp_path):
     case.hold(tmp_path)
 

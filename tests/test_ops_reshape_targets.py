@@ -8,7 +8,7 @@ from facecvt.converters.graph import Builder
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops.registry import rule_for
 from facecvt.converters.source_ops import MxnetOp
-from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, paddle_op, uncovered
+from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, paddle_op, spread, uncovered
 from facecvt.parity_tests.single_op import hold_targets, mxnet_sample, random_array, read_sample
 
 X, LINE, VOLUME = random_array(2, 6, 4, 5), random_array(7), random_array(2, 3, 2, 2, 5)
@@ -114,7 +114,7 @@ CASES: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", spread(CASES), ids=str)
 def test_reshape(case, tmp_path):
     case.hold(tmp_path)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facecvt.converters.ops.nearest_maps import torch_mode_of_nearest
-from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, paddle_op, uncovered
+from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, paddle_op, spread, uncovered
 from facecvt.parity_tests.single_op import hold_targets, mxnet_sample, random_array, read_sample
 
 X, SMALL, LINE = random_array(2, 3, 5, 6), random_array(1, 2, 3, 4), random_array(2, 3, 7)
@@ -190,7 +190,7 @@ CASES: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", spread(CASES), ids=str)
 def test_resize(case, tmp_path):
     case.hold(tmp_path)
 
