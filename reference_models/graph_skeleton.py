@@ -3,7 +3,8 @@
 Left out, because it does not say what a network is: Identity and Dropout; arithmetic with constants on the network's
 input (the preprocessing that some graphs contain). Brought to one form: a bias that is added behind a Conv, Gemm or
 MatMul; MatMul and Gemm with their weight either way round; Reshape and Squeeze that flatten; slopes (C,1,1), (1,C,1,1)
-and (C,); the division by the Euclidean length, however it is spelled.
+and (C,); the Euclidean length and the division by it, however they are spelled; pools over single elements, and means
+over whole maps.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from facecvt.converters.graph import Graph, NumpyArray, attribute, constant, dims
 from facecvt.converters.onnx_ir_lazy import ir
-from facecvt.reference_models.skeleton import NETWORK_INPUT, Piece, Skeleton, add_piece
+from facecvt.reference_models.skeleton import NETWORK_INPUT, POOLS, Piece, Skeleton, add_piece
 
 TRANSPARENT = ("Identity", "Dropout")
 ARITHMETIC = ("Add", "Sub", "Mul", "Div")
@@ -56,16 +57,16 @@ class GraphSkeleton(Skeleton):
 
 
 def from_graph(graph: Graph) -> GraphSkeleton | None:
-    """The skeleton of a graph with one input and one output; None where it has more, or weights are computed."""
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+    """The skeleton of a graph with one input; None where it has more, or weights are computed."""
+    if len(graph.inputs) != 1 or not graph.outputs:
         return None
     walk = _Walk(graph.inputs[0])
     for node in graph.body:
         walk.visit(node)
-    output = walk.index_of.get(graph.outputs[0])
-    if output is None or output == NETWORK_INPUT:
+    outputs = tuple(walk.index_of.get(value, NETWORK_INPUT) for value in graph.outputs)
+    if NETWORK_INPUT in outputs:
         return None
-    return GraphSkeleton(walk.pieces, output, walk.preprocessing)
+    return GraphSkeleton(walk.pieces, outputs, walk.preprocessing)
 
 
 class _Walk:
@@ -128,8 +129,17 @@ class _Walk:
             if vector is not None and self.index_of.get(vector) == source:
                 return Piece("LpNormalization", (source,), source=node)
             return None
+        if op == "Mul" and len(computed) == 2 and computed[1] in self.index_of:
+            return Piece("Mul", (source, self.index_of[computed[1]]), source=node)
+        vector = _vector_of_length(node.outputs[0])
+        if vector in self.index_of and _is_column(node.outputs[0]):
+            return Piece("ReduceL2", (self.index_of[vector],), source=node)
         if len(computed) != 1 or node.inputs[0] is not computed[0]:
             return None
+        if op in POOLS:
+            return _pool(node, source)
+        if op == "ReduceMean" and _over_maps(node):
+            return Piece("GlobalAveragePool", (source,), source=node)
         if _flattens(node):
             return Piece("Flatten", (source,), source=node)
         if op == "LpNormalization" and attribute(node, "p", 2) == 2 and attribute(node, "axis", -1) in (1, -1):
@@ -192,6 +202,34 @@ def _conv_attributes(node: ir.Node) -> dict[str, object]:
     return attributes
 
 
+def _pool(node: ir.Node, source: int) -> Piece:
+    """The piece of a pooling, defaults written out; over single elements a mean is a maximum."""
+    kernel = tuple(attribute(node, "kernel_shape", ()))
+    attributes: dict[str, object] = {
+        "kernel_shape": kernel,
+        "strides": tuple(attribute(node, "strides", (1,) * len(kernel))),
+        "pads": tuple(attribute(node, "pads", (0,) * 2 * len(kernel))),
+    }
+    if attribute(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        attributes["pads"] = attribute(node, "auto_pad")  # never that of an architecture
+    plain = set(kernel) == {1} and not any(attribute(node, "pads", ()))
+    dilations = tuple(attribute(node, "dilations", (1,) * len(kernel)))
+    if any(size != 1 for size in dilations) and not plain:
+        attributes["dilations"] = dilations
+    for name in ("ceil_mode", "count_include_pad"):
+        if attribute(node, name, 0) and not plain:  # a window of one element never reaches beyond the input
+            attributes[name] = 1
+    return Piece("MaxPool" if plain else node.op_type, (source,), {}, attributes, node)
+
+
+def _over_maps(node: ir.Node) -> bool:
+    """True for the mean over height and width that keeps both as 1."""
+    axes = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    if axes is None or not attribute(node, "keepdims", 1):
+        return False
+    return sorted(int(axis) % 4 for axis in axes.reshape(-1)) == [2, 3]
+
+
 def _flattens(node: ir.Node) -> bool:
     """True for a node that makes (N, C, H, W) into (N, C*H*W)."""
     if node.op_type == "Flatten":
@@ -223,6 +261,8 @@ def _vector_of_length(value: ir.Value) -> ir.Value | None:
         if node is None:
             return None
         computed = [entry for entry in node.inputs if entry is not None and constant(entry) is None]
+        if not computed:
+            return None
         numbers = [constant(entry) for entry in node.inputs[1:] if entry is not None]
         if node.op_type == "ReduceL2":
             return computed[0] if not rooted and _over_rows(numbers) else None
@@ -241,6 +281,20 @@ def _vector_of_length(value: ir.Value) -> ir.Value | None:
             return None
         value = computed[0]
     return None
+
+
+def _is_column(value: ir.Value) -> bool:
+    """True where a length is one column, (N, 1), as far as its spelling says."""
+    for _ in range(8):
+        node = value.producer()
+        if node is None or node.op_type in ("Expand", "Reshape"):
+            return False
+        if node.op_type.startswith("Reduce"):
+            return bool(attribute(node, "keepdims", 1))
+        if node.op_type == "Unsqueeze":
+            return _over_rows([constant(entry) for entry in node.inputs[1:]])
+        value = next(entry for entry in node.inputs if entry is not None and constant(entry) is None)
+    return False
 
 
 def _over_rows(numbers: list[NumpyArray | None]) -> bool:

@@ -48,7 +48,8 @@ class Layer:
         inputs: names of the layers that feed it, INPUT for the network's input.
         parameters: its weights, in the order that the upstreams store them.
         attributes: ONNX attributes that are part of the structure: kernel_shape, strides, pads, group; ``unit_scale``
-            is True for a BatchNormalization whose scale is 1 by definition (frozen in torch, fix_gamma in MXNet).
+            is True for a BatchNormalization whose scale is 1 by definition (frozen in torch, fix_gamma in MXNet);
+            ``affine`` is False for one that has neither scale nor shift: they are 1 and 0, and no parameters.
     """
 
     name: str
@@ -103,9 +104,34 @@ class LayerList:
         self.layers.append(Layer(name, "BatchNormalization", (source,), parameters, attributes))
         return name
 
+    def plain_batch_norm(self, name: str, source: str, channels: int) -> str:
+        """A BatchNormalization without scale and shift."""
+        return self._append(
+            name, "BatchNormalization", (source,), {"mean": (channels,), "variance": (channels,)}, affine=False
+        )
+
     def prelu(self, name: str, source: str, channels: int) -> str:
         """A PRelu with one slope a channel."""
         return self._append(name, "PRelu", (source,), {"slope": (channels,)})
+
+    def elementwise(self, name: str, op: str, source: str) -> str:
+        """A function of every element without parameters: Relu, Sigmoid."""
+        return self._append(name, op, (source,), {})
+
+    def max_pool(self, name: str, source: str, kernel: int, *, stride: int, pad: int = 0) -> str:
+        """A square max pooling."""
+        return self._append(
+            name, "MaxPool", (source,), {},
+            kernel_shape=(kernel, kernel), strides=(stride, stride), pads=(pad,) * 4,
+        )  # fmt: skip
+
+    def global_average_pool(self, name: str, source: str) -> str:
+        """The mean of every map: (N, C, H, W) to (N, C, 1, 1)."""
+        return self._append(name, "GlobalAveragePool", (source,), {})
+
+    def multiply(self, name: str, source: str, factors: str) -> str:
+        """The product of two values."""
+        return self._append(name, "Mul", (source, factors), {})
 
     def add(self, name: str, branch: str, shortcut: str) -> str:
         """The sum that closes a residual unit."""
@@ -118,6 +144,10 @@ class LayerList:
     def gemm(self, name: str, source: str, features: tuple[int, int]) -> str:
         """A fully connected layer with bias from features[0] to features[1]."""
         return self._append(name, "Gemm", (source,), {"weight": (features[1], features[0]), "bias": (features[1],)})
+
+    def length(self, name: str, source: str) -> str:
+        """The Euclidean length of every row, (N, 1)."""
+        return self._append(name, "ReduceL2", (source,), {})
 
     def normalize(self, name: str, source: str) -> str:
         """Rows divided by their Euclidean length."""

@@ -20,7 +20,8 @@ from facecvt.reference_models.spec import families
 from facecvt.reference_models.weights import from_canonical
 
 ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
-FUNCTIONAL = ("Flatten", "Normalize", "LpNormalization")  # layers that the class writes as calls, without a module
+# layers that the class writes as calls, without a module
+FUNCTIONAL = ("Flatten", "Normalize", "LpNormalization", "ReduceL2")
 
 
 class PublicClass:

@@ -1,7 +1,8 @@
 """Tells that a graph IS one of the reference architectures, by its structure alone, whatever its names.
 
 Every family proposes the few of its architectures that the graph's counts allow; each is then compared piece by piece:
-operators, wiring, weight shapes, strides, pads and groups. Half a match is none.
+operators, wiring, weight shapes, strides, pads and groups. Half a match is none. Numbers count in one place only: where
+an architecture has a BatchNormalization without scale and shift, the graph's must be 1 and 0.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from facecvt.converters.graph import Graph, attribute
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.reference_models.graph_skeleton import GraphSkeleton, WeightSource, from_graph
-from facecvt.reference_models.skeleton import from_layers, pair
+from facecvt.reference_models.skeleton import Piece, from_layers, pair
 from facecvt.reference_models.spec import ArchitectureSpec, families
 from facecvt.reference_models.weights import State, from_canonical
 
@@ -76,7 +77,15 @@ def compare(architecture: ArchitectureSpec, skeleton: GraphSkeleton) -> Recognit
     parameters: dict[str, WeightSource] = {}
     for ours, theirs in sorted(paired.items()):
         layer, piece = listing.pieces[ours].source, skeleton.pieces[theirs]
+        if not layer.attributes.get("affine", True) and not _is_plain(piece):
+            return None
         layers[layer.name] = piece.source
         for parameter in layer.parameters:
             parameters[parameter.name] = piece.weights[parameter.role]
     return Recognition(architecture, layers, parameters, tuple(skeleton.preprocessing))
+
+
+def _is_plain(batch_norm: Piece) -> bool:
+    """True for a BatchNormalization whose scale is 1 and whose shift is 0 throughout."""
+    scale, shift = batch_norm.weights["scale"].numpy(), batch_norm.weights["shift"].numpy()
+    return bool((scale == 1).all() and (shift == 0).all())

@@ -6,7 +6,7 @@ of a sum in either order. That costs one pass over each network. Pairing then wa
 two possible partners, the one with the same number; it must be one-to-one.
 
 What does not change the structure is left out on both sides: a Flatten in front of a Gemm, which flattens by itself in
-some frameworks.
+some frameworks, and a pooling over single elements at stride 1.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import Any
 from facecvt.reference_models.layers import INPUT, Layer
 
 NETWORK_INPUT = -1
-COMMUTATIVE = ("Add",)
-COMPARED_ATTRIBUTES = ("kernel_shape", "strides", "pads", "group", "dilations")
+COMMUTATIVE = ("Add", "Mul")
+COMPARED_ATTRIBUTES = ("kernel_shape", "strides", "pads", "group", "dilations", "ceil_mode")
+POOLS = ("MaxPool", "AveragePool")
 Numbers = dict[tuple[Any, ...], int]
 
 
@@ -47,10 +48,15 @@ class Piece:
 
 @dataclass
 class Skeleton:
-    """Pieces in topological order and the index of the one that gives the output."""
+    """Pieces in topological order and the indices of those that give the outputs."""
 
     pieces: list[Piece]
-    output: int
+    outputs: tuple[int, ...]
+
+    @property
+    def output(self) -> int:
+        """Index of the piece that gives the first output, the embedding where there is one."""
+        return self.outputs[0]
 
     def count(self, op: str) -> Counter[int]:
         """How many pieces of an operator there are by the size of their first weight's first axis."""
@@ -59,7 +65,7 @@ class Skeleton:
 
     @property
     def normalised(self) -> bool:
-        """True where the output is divided by its length."""
+        """True where the first output is divided by its length."""
         return self.output >= 0 and self.pieces[self.output].op == "LpNormalization"
 
     def output_width(self) -> int | None:
@@ -87,19 +93,31 @@ class Skeleton:
 
 
 def from_layers(layers: Iterable[Layer]) -> Skeleton:
-    """The skeleton of an architecture's listing; the last layer gives the output."""
+    """The skeleton of an architecture's listing; the layers that feed no other give the outputs, in their order."""
     pieces: list[Piece] = []
     index_of = {INPUT: NETWORK_INPUT}
+    ends: dict[str, None] = {}
     for layer in layers:
         feeding = tuple(index_of[name] for name in layer.inputs)
         shapes = {parameter.role: parameter.shape for parameter in layer.parameters}
+        if not layer.attributes.get("affine", True):
+            # a graph's BatchNormalization always has them; recognise.py looks at their numbers
+            shapes = {"scale": shapes["mean"], "shift": shapes["mean"]} | shapes
         attributes = {name: layer.attributes[name] for name in COMPARED_ATTRIBUTES if name in layer.attributes}
         index_of[layer.name] = add_piece(pieces, Piece(layer.op, feeding, shapes, attributes, layer))
-    return Skeleton(pieces, len(pieces) - 1)
+        for name in layer.inputs:
+            ends.pop(name, None)
+        ends[layer.name] = None
+    return Skeleton(pieces, tuple(index_of[name] for name in ends))
 
 
 def add_piece(pieces: list[Piece], piece: Piece) -> int:
-    """Append a piece and return its index; a Gemm looks through the Flatten that feeds it."""
+    """Append a piece and return its index; a Gemm looks through the Flatten that feeds it.
+
+    A pooling that changes nothing is not appended: its index is that of the piece in front of it.
+    """
+    if piece.op in POOLS and {*piece.attributes["kernel_shape"], *piece.attributes["strides"]} == {1}:
+        return piece.inputs[0]
     if piece.op == "Gemm":
         feeding = tuple(
             pieces[index].inputs[0] if index != NETWORK_INPUT and pieces[index].op == "Flatten" else index
@@ -114,16 +132,17 @@ def pair(first: Skeleton, second: Skeleton) -> dict[int, int] | None:
     """Index in ``first`` -> index in ``second`` of all pieces that their outputs need; None where structures differ."""
     numbers: Numbers = {}
     first_numbers, second_numbers = first.numbered(numbers), second.numbered(numbers)
-    if NETWORK_INPUT in (first.output, second.output):
+    ends = list(zip(first.outputs, second.outputs, strict=False))
+    if len(first.outputs) != len(second.outputs) or any(NETWORK_INPUT in end for end in ends):
         return None
-    if first_numbers[first.output] != second_numbers[second.output]:
+    if any(first_numbers[here] != second_numbers[there] for here, there in ends):
         return None
 
     def structure(of: list[int], index: int) -> int:
         return NETWORK_INPUT if index == NETWORK_INPUT else of[index]
 
     paired: dict[int, int] = {}
-    pending = [(first.output, second.output)]
+    pending = ends
     while pending:
         here, there = pending.pop()
         if here == NETWORK_INPUT or paired.get(here) == there:
