@@ -51,6 +51,14 @@ def shape_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     return b.emit("Shape", op.inputs)
 
 
+@from_mxnet("_zeros", "_ones", "_full")
+def fill_from_mxnet(op: MxnetOp, b: Builder) -> Any:
+    """One number everywhere: ``mx.sym.zeros``, ``ones`` and ``full``."""
+    number = op.number("value") if op.op == "_full" else float(op.op == "_ones")
+    op.raw("ctx", None)
+    return filled(b, op.ints("shape") or [], number, np.dtype(op.text("dtype", "float32")))
+
+
 def type_number(op: SourceOp, name: str) -> int:
     """ONNX's number of a data type that is named as in numpy."""
     if name == "bfloat16":
@@ -124,7 +132,7 @@ def assign_value_from_paddle(op: PaddleOp, b: Builder) -> Any:
     """Numbers written out in the program, in the attribute of their type."""
     dtype, shape = np.dtype(paddle_type(op, "dtype")), op.ints("shape")
     written = [op.raw(key, []) for key in ("values", *(f"{kind}_values" for kind in ASSIGNED_TYPES))]
-    numbers = next((values for values in written if values), [])
+    numbers: list[Any] = next((values for values in written if values), [])
     if len(numbers) != int(np.prod(shape)):
         raise op.refuse(f"{len(numbers)} numbers are written for shape {shape}")
     return b.const(np.array(numbers, dtype).reshape(shape), dtype)

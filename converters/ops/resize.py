@@ -31,7 +31,7 @@ from facecvt.converters.ops.value_facts import known_rank
 from facecvt.converters.source_ops import MxnetOp, OnnxOp, PaddleOp
 from facecvt.converters.torch_code import TorchCode
 
-OLD_MAP = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+OLD_MAP: dict[str, Any] = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 
 # ---- MXNet -----------------------------------------------------------------------------------------------------------
 
@@ -98,18 +98,18 @@ def interpolate_from_paddle(op: PaddleOp, b: Builder) -> Any:
         mapping = "align_corners" if corners else "asymmetric"
     else:
         mapping = "align_corners" if corners else "pytorch_half_pixel" if align_mode == 0 else "asymmetric"
-    options = {
+    options: dict[str, Any] = {
         "mode": "nearest" if nearest else "linear",
         "coordinate_transformation_mode": mapping,
         "nearest_mode": ("round_prefer_ceil" if corners else "floor") if nearest else None,
     }
     x = op.value("X", 0)
     sizes, scales = wanted_size(op, b), wanted_scales(op)
-    if sizes is None and scales is None:
-        raise op.refuse("neither a size nor a scale is given")
-    if sizes is None and not op.pir and not op.op.endswith("_v2") and any(scale % 1 for scale in scales or ()):
-        raise op.refuse(f"scale {scales}: this form of the operator is supported with whole scales only")
     if sizes is None:
+        if scales is None:
+            raise op.refuse("neither a size nor a scale is given")
+        if not op.pir and not op.op.endswith("_v2") and any(scale % 1 for scale in scales):
+            raise op.refuse(f"scale {scales}: this form of the operator is supported with whole scales only")
         return b.emit("Resize", [x, None, b.const([1.0, 1.0, *scales], np.float32)], **options)
     leading = b.emit("Slice", [b.emit("Shape", [x]), b.const([0]), b.const([2]), b.const([0])])
     return b.emit("Resize", [x, None, None, b.emit("Concat", [leading, sizes], axis=0)], **options)

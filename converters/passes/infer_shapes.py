@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from facecvt.converters.errors import ConversionError
 from facecvt.converters.graph import Graph, attribute, constant, name_of
 from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.converters.passes.shapes_of_parts import PART_RULES
 
 Dim = int | str | None
 Shape = tuple[Dim, ...]
@@ -288,8 +289,17 @@ def batch_normalization(node: ir.Node, shapes: Sequence[Shape | None]) -> list[S
 KEEPS_SHAPE = (
     *("Relu", "PRelu", "LeakyRelu", "Elu", "Selu", "Gelu", "Sigmoid", "HardSigmoid", "HardSwish", "Mish", "Tanh"),
     *("Softplus", "Softsign", "Clip", "Softmax", "LogSoftmax", "Identity", "Dropout", "Cast", "Not", "Erf"),
-    *("Sqrt", "Exp", "Log", "Abs", "Neg", "Reciprocal"),
+    *("Sqrt", "Exp", "Log", "Abs", "Neg", "Reciprocal", "Floor", "Ceil"),
     *("LpNormalization", "LRN", "InstanceNormalization", "LayerNormalization"),
+)
+
+BROADCASTS = (
+    *("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Sum", "Where", "And", "Or"),
+    *("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"),
+)
+REDUCTIONS = (
+    *("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd"),
+    *("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp"),
 )
 
 SHAPE_RULES: dict[str, Callable[[ir.Node, Sequence[Shape | None]], list[Shape | None]]] = {
@@ -310,7 +320,8 @@ SHAPE_RULES: dict[str, Callable[[ir.Node, Sequence[Shape | None]], list[Shape | 
     "Shape": shape_vector,
     "Slice": sliced,
     "Resize": resize,
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Equal", "Less", "Greater"), broadcast),
-    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"), reduction),
+    **PART_RULES,
+    **dict.fromkeys(BROADCASTS, broadcast),
+    **dict.fromkeys(REDUCTIONS, reduction),
     **dict.fromkeys(KEEPS_SHAPE, same_as_first),
 }
