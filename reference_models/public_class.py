@@ -15,6 +15,8 @@ import numpy as np
 
 from facecvt.converters.errors import WeightsError
 from facecvt.converters.graph import Graph, NumpyArray, constant, name_of
+from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.converters.passes.infer_shapes import infer_shapes
 from facecvt.reference_models.recognise import Recognition, recognise
 from facecvt.reference_models.spec import families
 from facecvt.reference_models.weights import from_canonical
@@ -108,11 +110,13 @@ def public_class(graph: Graph) -> PublicClass | None:
     """The public class of a graph that is a reference architecture, else None.
 
     The graph's input contracts take the colour order, and mean and scale where the graph does not hold them, from what
-    the architecture declares for the graph's framework.
+    the architecture declares for the graph's framework; height and width that the graph leaves free take its size,
+    because its head takes no other.
     """
     recognition = recognise(graph)
     if recognition is None:
         return None
+    settle_size(graph, recognition)
     declared = recognition.architecture.contracts.get(graph.source_framework)
     if declared is not None:
         graph.contracts = [
@@ -127,3 +131,20 @@ def public_class(graph: Graph) -> PublicClass | None:
             for contract in graph.contracts
         ]
     return PublicClass(recognition)
+
+
+def settle_size(graph: Graph, recognition: Recognition) -> None:
+    """Give free heights and widths of image inputs the size that the architecture declares."""
+    height, width = recognition.architecture.contracts["torch"].shape[2:]
+    settled: dict[str, tuple[int | str, ...]] = {}
+    for contract in graph.contracts:
+        if contract.layout == "NCHW" and any(isinstance(size, str) for size in contract.shape[2:]):
+            settled[contract.name] = (*contract.shape[:2], height, width)
+    if not settled:
+        return
+    for value in graph.inputs:
+        if name_of(value) in settled:
+            value.shape = ir.Shape(settled[name_of(value)])
+    infer_shapes(graph)
+    graph.contracts = [replace(item, shape=settled.get(item.name, item.shape)) for item in graph.contracts]
+    graph.warnings.append(f"{', '.join(settled)}: {height}x{width} is the size of {recognition.architecture.name}")
