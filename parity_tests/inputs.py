@@ -149,7 +149,8 @@ def normalised(pixels: NumpyArray, contract: InputContract) -> NumpyArray:
         return (pixels - 127.5) / 128.0
     mean = np.asarray(contract.mean or (0.0,), dtype=np.float64)
     scale = np.asarray(contract.scale or (1.0,), dtype=np.float64)
-    return (pixels - mean) * scale
+    fed: NumpyArray = (pixels - mean) * scale
+    return fed
 
 
 def face_like(random: np.random.RandomState, height: int, width: int, channels: int) -> NumpyArray:
@@ -169,7 +170,8 @@ def face_like(random: np.random.RandomState, height: int, width: int, channels: 
     u, v = x - shift_x - tilt * y, y - shift_y
 
     def blob(centre_u: float, centre_v: float, size_u: float, size_v: float) -> NumpyArray:
-        return np.exp(-(((u - centre_u) / size_u) ** 2) - ((v - centre_v) / size_v) ** 2)
+        bump: NumpyArray = np.exp(-(((u - centre_u) / size_u) ** 2) - ((v - centre_v) / size_v) ** 2)
+        return bump
 
     background = random.uniform(40, 200, 3) + random.uniform(-50, 50, 3) * x[..., None] + 30 * y[..., None]
     skin = np.array([205.0, 160.0, 135.0]) * random.uniform(0.6, 1.1)
@@ -185,7 +187,7 @@ def face_like(random: np.random.RandomState, height: int, width: int, channels: 
     rows, columns = np.arange(height) * 8 // height, np.arange(width) * 8 // width
     picture += coarse[rows[:, None], columns[None, :]]
     picture += random.standard_normal((height, width, 3)) * 6.0
-    rounded = np.clip(np.rint(picture), 0, 255)
+    rounded: NumpyArray = np.clip(np.rint(picture), 0, 255)
     if channels != 3:
         rounded = np.repeat(np.rint(rounded.mean(axis=2, keepdims=True)), channels, axis=2)
     return rounded.astype(np.uint8)

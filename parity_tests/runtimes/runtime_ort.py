@@ -113,4 +113,5 @@ def additional_outputs(names: Sequence[str]) -> bytes:
     import onnx
 
     graph = onnx.GraphProto(output=[onnx.ValueInfoProto(name=name) for name in names])
-    return onnx.ModelProto(graph=graph).SerializeToString()
+    serialised: bytes = onnx.ModelProto(graph=graph).SerializeToString()
+    return serialised
