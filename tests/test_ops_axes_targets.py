@@ -87,4 +87,20 @@ def test_a_dynamic_axis_is_squeezed_where_it_is_one_and_kept_where_it_is_not(tmp
         x = random_array(batch, 2, 1, 4)
         sample = paddle_sample(folder, "legacy", {"x": x}, "paddle.squeeze(x, [0])", shapes={"x": [-1, 2, -1, -1]})
         hold_targets(sample, folder, opsets=(11, 13))
+        assert ".squeeze(0)" in (folder / "torch" / "model.py").read_text()
         assert sample.expected[0].ndim == (3 if batch == 1 else 4)
+
+
+def test_a_compressed_shape_that_is_no_squeeze_is_computed(tmp_path):
+    """The same operators with another comparison."""
+    (case,) = onnx_graph(
+        "Squeeze",
+        "s = Shape(x) two = Constant<value_ints = [2]>() e = Equal(s, two) n = Not(e) c = Compress<axis = 0>(s, n) "
+        "i = Constant<value_ints = [0]>() h = Gather<axis = 2>(x, i) d = Constant<value_ints = [-1]>() "
+        "t = Concat<axis = 0>(c, d) r = Reshape(x, t) "
+        "y = Flatten(r)",
+        random_array(2, 3, 4),
+        text="compressed",
+    )
+    case.hold(tmp_path)
+    assert ".squeeze(" not in (tmp_path / "torch" / "model.py").read_text()

@@ -1,8 +1,8 @@
 """Axes reordered, added and taken away: Transpose, Squeeze, Unsqueeze.
 
 Paddle's squeeze with a list of axes leaves those alone whose size is not 1, and decides it at run time. A static size
-is decided here; for a dynamic one the new shape is computed: the sizes of Shape that are not both listed and 1, picked
-with Compress. Paddle's unsqueeze inserts its axes one after the other; ONNX's axes are places in the result.
+is decided here; a dynamic one by :mod:`runtime_squeeze`. Paddle's unsqueeze inserts its axes one after the other;
+ONNX's axes are places in the result.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from facecvt.converters.ops import int_lists
 from facecvt.converters.ops.paddle_operands import ints_or_value
 from facecvt.converters.ops.registry import from_mxnet, from_onnx, from_paddle, lower, to_torch
 from facecvt.converters.ops.rewriting import input_to_attribute
+from facecvt.converters.ops.runtime_squeeze import squeeze_where_one
 from facecvt.converters.ops.unchanged import unchanged
 from facecvt.converters.ops.value_facts import known_rank
 from facecvt.converters.source_ops import MxnetOp, OnnxOp, PaddleOp
@@ -75,15 +76,6 @@ def squeeze_from_paddle(op: PaddleOp, b: Builder) -> Any:
     if not axes:
         return b.emit("Squeeze", [x])
     return squeeze_where_one(b, x, [axis in listed for axis in range(len(shape))])
-
-
-def squeeze_where_one(b: Builder, x: ir.Value, listed: Sequence[bool]) -> ir.Value:
-    """Drop the listed axes whose size is 1 at run time, and no others."""
-    shape = b.emit("Shape", [x])
-    gone = b.emit("And", [b.emit("Equal", [shape, b.const([1])]), b.const(list(listed), bool)])
-    kept = b.emit("Compress", [shape, b.emit("Not", [gone])], axis=0)
-    result: ir.Value = b.emit("Reshape", [x, kept])
-    return result
 
 
 @from_paddle("unsqueeze", "unsqueeze2")

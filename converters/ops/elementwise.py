@@ -17,6 +17,7 @@ from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops import int_lists
 from facecvt.converters.ops.registry import from_mxnet, from_onnx, from_paddle, lower, to_torch
 from facecvt.converters.ops.rewriting import insert_before
+from facecvt.converters.ops.runtime_squeeze import serves_squeeze
 from facecvt.converters.ops.unchanged import unchanged
 from facecvt.converters.ops.value_facts import element_type, is_integer, known_rank, number_like
 from facecvt.converters.source_ops import MxnetOp, OnnxOp, PaddleOp
@@ -292,11 +293,17 @@ def arithmetic_to_torch(node: ir.Node, t: TorchCode) -> None:
 
 @to_torch(*COMPARISONS)
 def comparison_to_torch(node: ir.Node, t: TorchCode) -> None:
+    if serves_squeeze(node):
+        t.assign_ints(node.outputs[0], "0")
+        return
     t.assign(node.outputs[0], f" {COMPARISONS[node.op_type]} ".join(operands(node, t)))
 
 
 @to_torch("And", "Or")
 def logic_to_torch(node: ir.Node, t: TorchCode) -> None:
+    if serves_squeeze(node):
+        t.assign_ints(node.outputs[0], "0")
+        return
     t.assign(node.outputs[0], f" {'&' if node.op_type == 'And' else '|'} ".join(operands(node, t)))
 
 
@@ -324,4 +331,7 @@ def where_to_torch(node: ir.Node, t: TorchCode) -> None:
 
 @to_torch(*TORCH_UNARY)
 def unary_to_torch(node: ir.Node, t: TorchCode) -> None:
+    if serves_squeeze(node):
+        t.assign_ints(node.outputs[0], "0")
+        return
     t.assign(node.outputs[0], TORCH_UNARY[node.op_type].format(t.arg(node.inputs[0])))

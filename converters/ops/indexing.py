@@ -17,6 +17,7 @@ from facecvt.converters.ops import int_lists
 from facecvt.converters.ops.paddle_operands import as_int64, ints_or_value
 from facecvt.converters.ops.registry import from_mxnet, from_onnx, from_paddle, lower, to_torch
 from facecvt.converters.ops.rewriting import drop_attribute
+from facecvt.converters.ops.runtime_squeeze import serves_squeeze
 from facecvt.converters.ops.target_shape import INT64_MAX
 from facecvt.converters.ops.unchanged import unchanged
 from facecvt.converters.ops.value_facts import known_rank
@@ -306,6 +307,9 @@ def sliced_axes(
 @to_torch("Compress")
 def compress_to_torch(node: ir.Node, t: TorchCode) -> None:
     """The condition may be shorter than the axis; what lies behind it is left out."""
+    if serves_squeeze(node):
+        t.assign_ints(node.outputs[0], "0")
+        return
     x, condition = t.arg(node.inputs[0]), t.arg(node.inputs[1])
     axis = attribute(node, "axis")
     places = f"{condition}.nonzero().flatten()"

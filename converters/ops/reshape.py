@@ -17,6 +17,7 @@ from facecvt.converters.ops import int_lists
 from facecvt.converters.ops.paddle_operands import ints_or_value
 from facecvt.converters.ops.registry import from_mxnet, from_onnx, from_paddle, lower, to_torch
 from facecvt.converters.ops.rewriting import drop_attribute
+from facecvt.converters.ops.runtime_squeeze import squeezed_axes
 from facecvt.converters.ops.target_shape import (
     INFER,
     Copied,
@@ -164,7 +165,10 @@ def flatten_to_torch(node: ir.Node, t: TorchCode) -> None:
 
 @to_torch("Reshape")
 def reshape_to_torch(node: ir.Node, t: TorchCode) -> None:
-    data, target = node.inputs[0], t.ints(node.inputs[1])
+    data, target, squeezed = node.inputs[0], t.ints(node.inputs[1]), squeezed_axes(node)
+    if squeezed is not None:
+        t.assign(node.outputs[0], f"{t.arg(data)}.squeeze({squeezed[0] if len(squeezed) == 1 else tuple(squeezed)})")
+        return
     whole = t.ints(data)
     if whole is not None and constant(data) is None and target in ("[1]", "[-1]", "[]"):  # shape arithmetic
         listed = int_lists.is_list(whole)

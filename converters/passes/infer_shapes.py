@@ -53,8 +53,16 @@ def infer_node(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | No
     if rule is None:
         return [None]
     if not shapes or shapes[0] is None:
-        return [None]
+        return [shape_of_any(node)]
     return rule(node, shapes)
+
+
+def shape_of_any(node: ir.Node) -> Shape | None:
+    """What is known of an output whose operand may have any shape."""
+    target = constant(node.inputs[1]) if node.op_type == "Reshape" else None
+    if target is not None:
+        return tuple(int(dim) if dim > 0 else None for dim in target.reshape(-1))
+    return (None, None) if node.op_type == "Flatten" else None
 
 
 def same_as_first(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
@@ -100,6 +108,24 @@ def convolution(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | N
     if isinstance(data[1], int) and data[1] != channels:
         raise ShapeMismatchError(f"{node.op_type} {node.name!r}: input has {data[1]} channels, the weight {channels}")
     return [(data[0], weight[0], *windows(node, data[2:], list(weight[2:])))]  # type: ignore[arg-type]
+
+
+def transposed_convolution(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
+    """stride * (size - 1) + output_padding + (kernel - 1) * dilation + 1 - pads."""
+    data, weight = shapes[0] or (), shapes[1]
+    if weight is None or not all(isinstance(dim, int) for dim in weight):
+        return [None]
+    if len(data) != len(weight):
+        raise ShapeMismatchError(f"{node.op_type} {node.name!r}: input has {len(data)} dimensions, not {len(weight)}")
+    count = len(weight) - 2
+    strides, dilations = attribute(node, "strides"), attribute(node, "dilations")
+    pads, extra = attribute(node, "pads"), attribute(node, "output_padding", [0] * count)
+    result: list[Dim] = []
+    for axis, size in enumerate(data[2:]):
+        extent = (int(weight[axis + 2]) - 1) * dilations[axis] + 1  # type: ignore[arg-type]
+        more = extra[axis] + extent - pads[axis] - pads[axis + count]
+        result.append(strides[axis] * (size - 1) + more if isinstance(size, int) else None)
+    return [(data[0], int(weight[1]) * attribute(node, "group", 1), *result)]  # type: ignore[arg-type]
 
 
 def windows(node: ir.Node, sizes: Sequence[Dim], kernel: Sequence[int], ceil: bool = False) -> list[Dim]:
@@ -215,6 +241,8 @@ def concat(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
 def squeeze(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
     data = shapes[0] or ()
     axes = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    if len(node.inputs) == 1 and all(isinstance(dim, int) for dim in data):
+        return [tuple(dim for dim in data if dim != 1)]
     if axes is None:
         return [None]
     dropped = {int(axis) % len(data) for axis in axes.reshape(-1)}
@@ -304,6 +332,7 @@ REDUCTIONS = (
 
 SHAPE_RULES: dict[str, Callable[[ir.Node, Sequence[Shape | None]], list[Shape | None]]] = {
     "Conv": convolution,
+    "ConvTranspose": transposed_convolution,
     "MaxPool": pooling,
     "AveragePool": pooling,
     "GlobalAveragePool": global_pooling,
