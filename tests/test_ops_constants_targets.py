@@ -3,14 +3,38 @@
 import numpy as np
 import pytest
 
+from facecvt.converters.formats.mxnet_model import MxnetModel
+from facecvt.converters.formats.mxnet_symbol import read_symbol
 from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, spread, uncovered
-from facecvt.parity_tests.single_op import random_array
+from facecvt.parity_tests.single_op import Sample, random_array, skip_without
 
 X = random_array(2, 3, 4, 5)
 WHOLE = np.float32([[1.9, -1.9, 0.0, 300.5]])
 FREE = {"x": [-1, 3, -1, -1]}
 
+
+def mxnet_fill(op, shape, **attrs):
+    """A case of an MXNet operator without inputs: what it gives is added to the data."""
+
+    def make(folder):
+        skip_without("mxnet")
+        from facecvt.converters.compat_mxnet import import_mxnet
+
+        mx = import_mxnet()
+        filled = getattr(mx.sym, op.strip("_"))(shape, **attrs)
+        total = mx.sym.broadcast_add(mx.sym.Variable("data"), filled)
+        path = folder / "model-symbol.json"
+        path.write_text(total.tojson())
+        expected = total.eval(data=mx.nd.array(X))[0].asnumpy()
+        return Sample(MxnetModel(read_symbol(path), {}, {}, "model", (path,)), {"data": X}, [expected])
+
+    return Case("mxnet", op, "x".join(map(str, shape)), make)
+
+
 CASES: list[Case] = [
+    mxnet_fill("_ones", (4, 5)),
+    mxnet_fill("_zeros", (3, 1, 1)),
+    mxnet_fill("_full", (5,), val=-1.5),
     *mxnet(("Cast", "cast"), X, dtype="float64"),
     *mxnet("Cast", WHOLE, dtype="int32"),
     *mxnet("amp_cast", X, dtype="float32"),
