@@ -320,6 +320,7 @@ def test_a_sparse_array_out_of_proportion_is_refused(tmp_path: Path) -> None:
         (SparseArray("csr", (1, 3), DENSE[0], (np.array([0, 3]), np.array([0, 1, 3]))), "column number 3 is outside"),
         (SparseArray("csr", (2, 3), DENSE[0], (np.array([0, 5, 3]), np.array([0, 1, 2]))), "do not rise"),
         (SparseArray("csr", (2, 3), DENSE[0], (np.array([0, 3]), np.array([0, 1, 2]))), "2 row starts"),
+        (SparseArray("csr", (1, 3), DENSE[0], (np.array([1, 3]), np.array([0, 1, 2]))), "do not rise from 0 to 3"),
     ],
 )
 def test_sparse_parts_that_do_not_fit_are_refused(array: SparseArray, message: str, tmp_path: Path) -> None:

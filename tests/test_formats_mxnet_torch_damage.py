@@ -190,8 +190,8 @@ def test_a_changed_bit_in_every_byte(whole: tuple[str, bytes, Arrays], tmp_path:
 
 
 @pytest.mark.slow
-def test_every_changed_bit(whole: tuple[str, bytes, Arrays], tmp_path: Path, little_memory: None) -> None:
-    change_every_byte(whole, tmp_path / "changed", lambda at: (1, 2, 4, 8, 16, 32, 64, 128, 255))
+def test_more_changed_bits(whole: tuple[str, bytes, Arrays], tmp_path: Path, little_memory: None) -> None:
+    change_every_byte(whole, tmp_path / "changed", lambda at: (1, 16, 128, 255))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
