@@ -35,6 +35,15 @@ TYPED = [
     ("ffc_mobilefacenet", "mobilefacenet", "torch", {"normalize": True}),
     ("ffc_mobilefacenet_512", "mobilefacenet", "torch", {"normalize": True, "embedding_size": 512}),
     ("insightface_arcface_paddle_mobilefacenet_128", "mobilefacenet", "paddle", {"embedding_size": 128}),
+    ("ir_18", "adaface_ir18", None, {}),
+    ("IR_101", "adaface_ir101", None, {}),
+    ("ir_se_50", "adaface_ir_se50", None, {}),
+    ("AdaFace_IR_SE_152", "adaface_ir_se152", "torch", {}),
+    ("adaface_ir_200", "adaface_ir200", "torch", {}),
+    ("adaface_ir_34_input224", "adaface_ir34", "torch", {"input_size": 224}),
+    ("adaface_ir_se_101_input224", "adaface_ir_se101", "torch", {"input_size": 224}),
+    ("paddleclas_adaface_ir_se_101", "adaface_ir_se101", "paddle", {"normalize": False}),
+    ("paddleclas_adaface_ir_50_input224", "adaface_ir50", "paddle", {"normalize": False, "input_size": 224}),
 ]
 
 
@@ -65,15 +74,10 @@ def test_names_that_look_alike_are_refused(typed):
 
 
 def test_names_lists_every_architecture_once():
-    assert names() == [
-        "iresnet18",
-        "iresnet34",
-        "iresnet50",
-        "iresnet100",
-        "iresnet200",
-        "fresnet200",
-        "mobilefacenet",
-    ]
+    assert len(set(names())) == len(names())
+    families = [spec(name).family for name in names()]
+    assert families == sorted(families), "family by family"
+    assert set(names()) >= {*(f"iresnet{depth}" for depth in (18, 34, 50, 100, 200)), "fresnet200", "mobilefacenet"}
     assert callable(reference_models.spec), "the module spec.py must not hide the function spec()"
 
 

@@ -26,7 +26,7 @@ class SEModule(nn.Module):
         super().__init__()
         self.avg_pool = nn.AdaptiveAvgPool2d(1)
         self.fc1 = nn.Conv2d(channels, channels // reduction, 1, bias=False)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu = nn.ReLU()
         self.fc2 = nn.Conv2d(channels // reduction, channels, 1, bias=False)
         self.sigmoid = nn.Sigmoid()
 
