@@ -252,6 +252,8 @@ class TorchCode:
 
     def _layer_path(self, node: ir.Node, weights: list[ir.Value]) -> str:
         base = layer_name(self.graph.source_framework, node, weights)
+        if any(base.startswith(f"{known}.") for known in self._paths):
+            base = base.replace(".", "_")  # Paddle calls an activation's result ``batch_norm_0.tmp_3``, after its layer
         candidate, count = base, 1
         while candidate in self._paths or self._conflicts(candidate):
             count += 1
