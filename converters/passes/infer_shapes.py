@@ -173,8 +173,10 @@ def gemm(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
 
 def matmul(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
     left, right = shapes[0], shapes[1]
-    if left is None or right is None or len(left) < 2 or len(right) < 2:
+    if left is None or right is None or not left or not right:
         return [None]
+    if len(left) == 1 or len(right) == 1:  # a vector has no place in the result
+        return [(*left[:-1], *(right[:-2] if len(right) > 1 else ()), *(right[-1:] if len(right) > 1 else ()))]
     if isinstance(left[-1], int) and isinstance(right[-2], int) and left[-1] != right[-2]:
         raise ShapeMismatchError(f"MatMul {node.name!r}: {left[-1]} features meet a weight for {right[-2]}")
     batch = broadcast(node, [left[:-2], right[:-2]])[0]

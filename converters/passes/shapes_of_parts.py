@@ -86,6 +86,16 @@ def places(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
     return [(len(shapes[0] or ()), None)]
 
 
+def one_number(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
+    """Size."""
+    return [()]
+
+
+def vector(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
+    """Range."""
+    return [(None,)]
+
+
 PART_RULES = {
     "Split": split,
     "Gather": gather,
@@ -96,4 +106,6 @@ PART_RULES = {
     "ArgMin": place,
     "Compress": compress,
     "NonZero": places,
+    "Size": one_number,
+    "Range": vector,
 }
