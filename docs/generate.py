@@ -23,11 +23,10 @@ WIDTH = 100
 def commands_page() -> str:
     """The help text of every command."""
     lines = ["# Commands", "", "Made by `make docs` from the commands' own help; do not edit.", ""]
-    shape = {"terminal_width": WIDTH, "max_content_width": WIDTH}
-    root = click.Context(program, info_name="facecvt", help_option_names=["-h", "--help"], **shape)
+    root = click.Context(program, info_name="facecvt", terminal_width=WIDTH, help_option_names=["-h", "--help"])
     lines += ["```", root.get_help(), "```"]
     for name, command in program.commands.items():
-        context = click.Context(command, info_name=name, parent=root, **shape)
+        context = click.Context(command, info_name=name, parent=root, terminal_width=WIDTH)
         lines += ["", f"## {name}", "", "```", command.get_help(context), "```"]
     return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines()) + "\n"
 
