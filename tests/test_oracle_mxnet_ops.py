@@ -89,6 +89,11 @@ def test_operator_agrees_with_mxnet(case: Case, mxnet_module) -> None:
         scale = max(float(np.abs(wanted).max(initial=0)), 1e-3)
         # Attributes such as eps and slope are float32 inside MXNet even where the data is float64.
         assert float(np.abs(result[name] - wanted).max(initial=0)) <= (1e-5 if case.single else 1e-7) * scale
+    # The same code in float32 stays in float32, else it is no clean variant.
+    single = MxnetOracle(model, np.float32).run({"data": arrays["data"]} if "data" in arrays else {})
+    for name, exact in result.items():
+        assert single[name].dtype == (np.float32 if exact.dtype == np.float64 else exact.dtype)
+        assert np.abs(single[name] - exact).max(initial=0) <= 1e-4 * max(np.abs(exact).max(initial=0), 1e-3)
 
 
 def test_every_registered_operator_has_a_case() -> None:

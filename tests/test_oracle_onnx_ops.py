@@ -110,6 +110,11 @@ def test_operator_agrees(case: Case, ort_module: Any) -> None:
     assert names == oracle.layer_names
     exact = [found[name] for name in oracle.output_names]
 
+    clean = OnnxOracle(model, np.float32).run(feeds)  # the same code in float32 stays in float32
+    for name, value in found.items():
+        assert clean[name].dtype == (np.float32 if value.dtype == np.float64 else value.dtype)
+        assert np.abs(clean[name] * 1.0 - value).max(initial=0) <= 1e-4 * max(np.abs(value).max(initial=0), 1e-3)
+
     held = 0
     reference = None if reference_departs(case) else run_reference(model, feeds)
     if reference is not None:

@@ -87,6 +87,12 @@ def test_every_case_agrees_with_paddle(programs) -> None:
             problem = difference(name, found[output], expected)
             if problem:
                 wrong[name] = problem
+        single = PaddleOracle(load(folder, stem, dialect), np.float32).run(feeds)
+        for output, exact in found.items():  # the same code in float32 stays in float32
+            if single[output].dtype != (np.float32 if exact.dtype == np.float64 else exact.dtype):
+                wrong[name] = f"float32 variant gives {single[output].dtype}"
+            elif np.abs(single[output] * 1.0 - exact).max(initial=0) > 1e-4 * max(np.abs(exact).max(initial=0), 1e-3):
+                wrong[name] = "float32 variant is another function"
     assert wrong == {}, "\n".join(f"{name}: {problem}" for name, problem in wrong.items())
 
 

@@ -19,9 +19,8 @@ import numpy as np
 from facecvt.converters.errors import WeightsError
 from facecvt.parity_tests.oracle.values import Value
 
-COLUMN_BYTES = (
-    6 << 20
-)  # of one column buffer: near the size of a last-level cache, so that the product reads it from there
+COLUMN_BYTES = 6 << 20  # of one column buffer: near the size of a last-level cache, so that the product finds it there
+TAP_BYTES = 1 << 19  # of the running sum of a depthwise convolution, which should stay in a core's own cache
 
 
 def output_length(length: int, kernel: int, stride: int, dilation: int, begin: int, end: int) -> int:
@@ -122,15 +121,20 @@ def _depthwise(x: Value, weight: Value, y: Value, strides: Sequence[int], dilati
     channels, multiplier = x.shape[1], weight.shape[0] // x.shape[1]
     kernel, out = weight.shape[2:], y.shape[2:]
     factors = weight.reshape(channels, multiplier, -1)
-    product = np.empty((channels, multiplier, *out), dtype=x.dtype)
+    windows = taps(kernel, strides, dilations, out)
+    # Some channels at a time, so that sum and product stay in the cache from one tap to the next.
+    block = max(1, TAP_BYTES // max(1, multiplier * math.prod(out) * x.itemsize))
+    product = np.empty((min(block, channels), multiplier, *out), dtype=x.dtype)
     for sample, result in zip(x, y, strict=True):
-        total = result.reshape(product.shape)
-        for index, window in enumerate(taps(kernel, strides, dilations, out)):
-            factor = factors[:, :, index].reshape((channels, multiplier) + (1,) * len(out))
-            target = total if index == 0 else product
-            np.multiply(sample[(slice(None), None, *window)], factor, out=target)
-            if index:
-                total += product
+        sums = result.reshape(channels, multiplier, *out)
+        for first in range(0, channels, block):
+            part, total = sample[first : first + block], sums[first : first + block]
+            for index, window in enumerate(windows):
+                factor = factors[first : first + block, :, index].reshape((-1, multiplier) + (1,) * len(out))
+                target = product[: len(total)] if index else total
+                np.multiply(part[(slice(None), None, *window)], factor, out=target)
+                if index:
+                    total += target
 
 
 def _by_columns(
