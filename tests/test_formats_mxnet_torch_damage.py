@@ -1,7 +1,8 @@
 """Damaged files give the right arrays or one clear refusal: never another exception, never much memory.
 
-Cut and padded files are always refused. Where a file is long, the fast tests take every few bytes, the slow one all. A changed byte inside the numbers of a format without checksums cannot be
-seen; what is asked there is that the arrays that come out fit into the file.
+Cut and padded files are always refused. A changed byte inside the numbers of a format without checksums cannot be
+seen; what is asked there is that the arrays that come out fit into the file. Where a file is long, the fast tests take
+every few bytes, the slow one all.
 """
 
 from __future__ import annotations
