@@ -15,12 +15,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facecvt.converters.contract import InputContract
-from facecvt.converters.errors import ConversionError, FacecvtError, UsageError
+from facecvt.converters.errors import ConversionError, FacecvtError, UsageError, WeightsError
+from facecvt.converters.formats.archives import archive_stem
 from facecvt.converters.formats.detect import detect
-from facecvt.converters.formats.locate import Framework, MxnetFiles, OnnxFiles, PaddleFiles, TorchFiles, located
+from facecvt.converters.formats.locate import (
+    Framework,
+    MxnetFiles,
+    OnnxFiles,
+    PaddleFiles,
+    TorchFiles,
+    locate,
+    located,
+)
 from facecvt.converters.formats.mapped import Array
 
 if TYPE_CHECKING:
+    from facecvt.converters.formats.mxnet_symbol import MxnetSymbol
     from facecvt.converters.graph import Graph
 
 
@@ -149,6 +159,11 @@ def inspect_model(spelling: str, *, framework: Framework | None = None, epoch: i
     whose: Framework = framework or detect(spelling)
     if whose == "mxnet" and _is_weights_alone(spelling, epoch):
         return _mxnet_weights(Path(spelling).expanduser())
+    if whose == "mxnet" and Path(spelling).suffix == ".json":
+        try:
+            locate(whose, spelling, epoch=epoch)
+        except WeightsError as error:
+            return _mxnet_symbol(Path(spelling).expanduser(), str(error))
     with located(whose, spelling, epoch=epoch) as files:
         if isinstance(files, MxnetFiles):
             return _mxnet_model(files)
@@ -161,7 +176,7 @@ def inspect_model(spelling: str, *, framework: Framework | None = None, epoch: i
 
 def _is_weights_alone(spelling: str, epoch: int | None) -> bool:
     path = Path(spelling).expanduser()
-    if not path.is_file() or path.suffix not in (".params", ".npz", ".npy"):
+    if not path.is_file() or path.suffix == ".json" or archive_stem(path) is not None:
         return False
     try:
         with located("mxnet", path, epoch=epoch):
@@ -175,12 +190,28 @@ def _mxnet_model(files: MxnetFiles) -> Inspection:
     from facecvt.converters.readers.from_mxnet import read_mxnet
 
     model = load_mxnet(files)
-    nodes = [(node.name, node.op) for node in model.symbol.nodes if node.op != "null"]
-    major, minor = divmod(model.symbol.version // 100, 100)
-    found = Inspection("mxnet", "model", files.name, files.files(), {"symbol of MXNet": f"{major}.{minor}"})
+    found = Inspection("mxnet", "model", files.name, files.files(), _symbol_details(model.symbol))
     found.weights = _weight_facts(model.args | model.aux)
-    _add_graph(found, nodes, "from_mxnet", lambda: read_mxnet(model))
+    _add_graph(found, _symbol_nodes(model.symbol), "from_mxnet", lambda: read_mxnet(model))
     return found
+
+
+def _mxnet_symbol(path: Path, problem: str) -> Inspection:
+    from facecvt.converters.formats.mxnet_symbol import read_symbol
+
+    symbol = read_symbol(path)
+    found = Inspection("mxnet", "model", path.stem, (path,), _symbol_details(symbol), problems=[problem])
+    _add_operators(found, _symbol_nodes(symbol), "from_mxnet", {})
+    return found
+
+
+def _symbol_details(symbol: MxnetSymbol) -> dict[str, str]:
+    major, minor = divmod(symbol.version // 100, 100)
+    return {"symbol of MXNet": f"{major}.{minor}"}
+
+
+def _symbol_nodes(symbol: MxnetSymbol) -> list[tuple[str, str]]:
+    return [(node.name, node.op) for node in symbol.nodes if node.op != "null"]
 
 
 def _mxnet_weights(path: Path) -> Inspection:
@@ -257,6 +288,11 @@ def _onnx_model(files: OnnxFiles) -> Inspection:
         if tensor is not None:
             shape = tuple(int(size) for size in tensor.shape.numpy())
             found.weights.append(WeightFact(name, shape, str(tensor.dtype.numpy()), tensor.nbytes))
+    for node in body:
+        tensor = node.attributes["value"].value if node.op_type == "Constant" and "value" in node.attributes else None
+        if tensor is not None and tensor.size > 1:  # where a file holds its weights in nodes; single numbers are none
+            shape = tuple(int(size) for size in tensor.shape.numpy())
+            found.weights.append(WeightFact(str(node.outputs[0].name), shape, str(tensor.dtype.numpy()), tensor.nbytes))
     nodes = [
         (
             node.name or str(node.outputs[0].name),
@@ -341,7 +377,7 @@ def _add_operators(
 
 
 def _value_fact(value: Any) -> dict[str, Any]:
-    shape = None if value.shape is None else [size if isinstance(size, int) else str(size) for size in value.shape]
+    shape = None if value.shape is None else [size if isinstance(size, int) else size.value for size in value.shape]
     dtype = None if value.dtype is None else str(value.dtype.numpy())
     return {"name": value.name, "shape": shape, "dtype": dtype}
 
