@@ -120,14 +120,15 @@ def _reachable(model: MxnetModel) -> list[int]:
 def _refuse_missing(model: MxnetModel, roles: VariableRoles) -> None:
     if not roles.missing:
         return
+    weights = next((path.name for path in model.files if path != model.symbol.path), "the weights file")
     lines = [
-        f"{model.symbol.path}: the graph needs {len(roles.missing)} weight(s) that the weights file does not hold; "
+        f"{model.symbol.path}: the graph needs {len(roles.missing)} weight(s) that {weights} does not hold; "
         "nothing was written.",
         f"  the graph asks for: {', '.join(roles.missing[:6])}{', ...' if len(roles.missing) > 6 else ''}",
     ]
     if roles.extra:
         lines.append(
-            f"  the file holds, unasked: {', '.join(roles.extra[:6])}{', ...' if len(roles.extra) > 6 else ''}"
+            f"  it holds, unasked: {', '.join(sorted(roles.extra)[:6])}{', ...' if len(roles.extra) > 6 else ''}"
         )
         lines.append("The two files are not of one model, or were renamed. Use the symbol that was saved with them.")
     else:
