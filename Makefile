@@ -65,7 +65,7 @@ test-all: lint types
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 bench: $(SET_UP_DEV)
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py --readme
 
 docs: $(SET_UP_DEV)
 	$(BIN)/python docs/generate.py

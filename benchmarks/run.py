@@ -21,9 +21,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from readme_block import fill_block
+
 HERE = Path(__file__).resolve().parent
 WORK = HERE / "work"
-BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 PEERS = {
     "mxnet": ("mxnet==1.9.1", "numpy==1.23.5", "onnx==1.13.1", "protobuf<4"),
     "paddle2onnx": ("paddle2onnx==2.1.0", "paddlepaddle==3.3.1", "packaging"),
@@ -166,15 +167,6 @@ def table(title: str, group: list[Contestant], weights_megabytes: float) -> list
     return rows
 
 
-def write_readme(lines: list[str]) -> None:
-    """Replace what stands between the marks in the README."""
-    readme = HERE.parent / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    readme.write_text(before + BEGIN + "\n" + "\n".join(lines) + "\n" + END + after, encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=5, help="counted rounds of each comparison")
@@ -206,7 +198,7 @@ def main() -> None:
     ]
     print("\n".join(lines))
     if options.readme:
-        write_readme(lines)
+        fill_block("bench", lines)
 
 
 if __name__ == "__main__":
