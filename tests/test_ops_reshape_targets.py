@@ -140,6 +140,10 @@ def test_inferred_behind_a_code_that_shifts_is_refused(shape):
         ((-2, 2, -1, -4, 0), True, None),
         ((0, -3, 0), False, None),
         ((-3, -1), False, None),
+        ((-3, -3), False, None),
+        ((0, -4, -1, 2, -4, 2, -1, 0), False, None),
+        ((-1, -4, -1, 2, 0, 0), False, None),
+        ((-1, -3), True, None),
         ((0, -2), False, None),
     ],
 )
