@@ -114,9 +114,9 @@ def test_r50_agrees_layer_by_layer_within_seconds(mxnet_module, tmp_path) -> Non
     feed = np.random.default_rng(3).integers(0, 256, (2, 3, 112, 112)).astype(np.float32)
     assert_layers_agree(mxnet_module, symbol, model, feed)
     oracle = MxnetOracle(model)
-    start = time.perf_counter()
+    start = time.process_time()
     oracle.run({"data": feed})
-    assert time.perf_counter() - start < 10  # 0.7 s on two idle cores
+    assert time.process_time() - start < 10  # 1.3 s of processor time, 0.7 s on two idle cores
 
 
 def test_float32_variant_gives_a_floor(mxnet_module, tmp_path) -> None:

@@ -118,7 +118,7 @@ def normalisations() -> Iterator[Case]:
     yield Case("LRN", (X,), {"size": 3})
     yield Case("LRN", (X,), {"size": 5, "alpha": 0.3, "beta": 0.5, "bias": 1.5})
     for op in ("Softmax", "LogSoftmax", "Hardmax"):
-        for opset in (7, 11, 13):
+        for opset in (7, 11, 12, 13):
             yield Case(op, ((2, 3, 4),), {}, opset)
             yield Case(op, ((2, 3, 4),), {"axis": 2}, opset)
             yield Case(op, ((2, 3, 4),), {"axis": 0}, opset)
