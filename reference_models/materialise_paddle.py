@@ -3,18 +3,37 @@
     FLAGS_enable_pir_api=0 python -m facecvt.reference_models.materialise_paddle iresnet50 FOLDER --seed=0
 
 With the flag at 0 Paddle 3 writes ``inference.pdmodel``, at 1 ``inference.json``; ``inference.pdiparams`` is the same.
+Some functions of Paddle 3.3 fail while a ``.pdmodel`` is traced, because they are there for PIR alone; for that dialect
+they are replaced in this process by the operator that older versions of Paddle wrote.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import paddle
 
 from facecvt.reference_models.seeded import seeded_state
 from facecvt.reference_models.spec import ArchitectureSpec, architectures, families
+
+# functions of paddle.nn.functional that a .pdmodel cannot be traced through
+PIR_ONLY = ("sigmoid",)
+
+
+def legacy_function(operator: str) -> Callable[..., Any]:
+    """A function of one tensor that appends this operator to a legacy program, and gives a tensor of the same shape."""
+
+    def append(x: Any, name: str | None = None) -> Any:
+        helper = paddle.base.layer_helper.LayerHelper(operator, name=name)
+        out = helper.create_variable_for_type_inference(x.dtype)
+        helper.append_op(type=operator, inputs={"X": x}, outputs={"Out": out})
+        return out
+
+    return append
 
 
 def save(architecture: ArchitectureSpec, folder: Path, seed: int) -> None:
@@ -24,6 +43,9 @@ def save(architecture: ArchitectureSpec, folder: Path, seed: int) -> None:
     if missing or unexpected:
         raise RuntimeError(f"the net lacks {unexpected[:5]} and has besides {missing[:5]}")
     net.eval()
+    if not paddle.get_flags("FLAGS_enable_pir_api")["FLAGS_enable_pir_api"]:
+        for name in PIR_ONLY:
+            setattr(paddle.nn.functional, name, legacy_function(name))
     contract = architecture.contracts["paddle"]
     shape = [size if isinstance(size, int) else None for size in contract.shape]
     traced = paddle.jit.to_static(

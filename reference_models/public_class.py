@@ -22,8 +22,6 @@ from facecvt.reference_models.spec import families
 from facecvt.reference_models.weights import from_canonical
 
 ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
-# layers that the class writes as calls, without a module
-FUNCTIONAL = ("Flatten", "Normalize", "LpNormalization", "ReduceL2")
 
 
 class PublicClass:
@@ -91,10 +89,10 @@ class PublicClass:
 
     def taps(self, graph: Graph) -> dict[str, str]:
         """Canonical value name -> ``module:PATH`` of the module whose output it is."""
+        architecture, layers = self._recognition.architecture, self._recognition.layers
+        modules = architecture.names("torch").taps(architecture.layers())
         return {
-            name_of(node.outputs[0]): f"module:{layer}"
-            for layer, node in self._recognition.layers.items()
-            if node.op_type not in FUNCTIONAL
+            name_of(layers[layer].outputs[0]): f"module:{path}" for layer, path in modules.items() if layer in layers
         }
 
 

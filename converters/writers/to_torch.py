@@ -151,7 +151,8 @@ def recognised_module(graph: Graph, architecture: Architecture) -> tuple[str, di
     text += f'    """{architecture.class_name} {what}."""\n\n'
     text += f"    def __init__(self) -> None:\n        super().__init__({architecture.arguments})\n"
     if fed != "x":
-        text += "\n    def forward(self, x: torch.Tensor) -> torch.Tensor:\n"
+        returned = "torch.Tensor" if len(graph.outputs) == 1 else "tuple[torch.Tensor, ...]"
+        text += f"\n    def forward(self, x: torch.Tensor) -> {returned}:\n"
         text += f"        return super().forward({fed})\n"
     text += "\n" + LOAD
     return text, state, architecture.taps(graph)

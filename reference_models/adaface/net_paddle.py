@@ -30,7 +30,7 @@ class SEModule(nn.Layer):
 
     def forward(self, x):
         squeezed = self.relu(self.fc1(self.avg_pool(x)))
-        return paddle.multiply(x, self.sigmoid(self.fc2(squeezed)))
+        return x * self.sigmoid(self.fc2(squeezed))
 
 
 class IRUnit(nn.Layer):

@@ -190,7 +190,7 @@ def torch_class(spec: ArchitectureSpec) -> TorchClass:
 def candidates(skeleton: Skeleton) -> Iterator[ArchitectureSpec]:
     """Networks with as many PRelu of each width; the input's size shows in the width of the fully connected layer."""
     slopes, size = skeleton.count("PRelu"), skeleton.output_width()
-    wide = [piece.shapes["weight"][1] for piece in skeleton.pieces if piece.op == "Gemm"]
+    wide = [piece.shapes["weight"][1] for piece in skeleton.pieces if piece.op == "Gemm" and piece.shapes]
     se = any(piece.op == "Sigmoid" for piece in skeleton.pieces)
     if size is None or len(wide) != 1:
         return
