@@ -16,7 +16,7 @@ from __future__ import annotations
 import keyword
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -217,21 +217,21 @@ class TorchCode:
             if value is not None:
                 self._uses[name_of(self.root(value))] -= 1
         if node.op_type != "Shape":  # its result, ``x.shape``, still reads the local
-            self._release(node.inputs)
+            self._release(also_read={name_of(self.root(value)) for value in node.inputs if value is not None})
 
     def after(self, node: ir.Node) -> None:
         """Free the locals of results that nobody reads, and of arguments that shape arithmetic no longer holds."""
-        self._release([*node.outputs, *node.inputs])
+        self._release(also_read=set())
 
-    def _release(self, values: Iterable[ir.Value | None]) -> None:
-        for value in values:
-            if value is None:
-                continue
-            name = name_of(self.root(value))
-            local = self._expressions.get(name, "")
-            if self._uses.get(name, 0) == 0 and re.fullmatch(r"x\d*", local) and self._owner.get(local) == name:
-                if any(re.search(rf"\b{local}\b", expression) for expression in self._ints.values()):
-                    continue
+    def _release(self, also_read: set[str]) -> None:
+        """Free every local without reads to come, unless living shape arithmetic names it.
+
+        Args:
+            also_read: values whose shape arithmetic the node at hand may carry on.
+        """
+        living = [text for name, text in self._ints.items() if self._uses.get(name, 0) > 0 or name in also_read]
+        for local, name in list(self._owner.items()):
+            if self._uses.get(name, 0) == 0 and not any(re.search(rf"\b{local}\b", text) for text in living):
                 del self._owner[local]
                 self._free.append(local)
 
