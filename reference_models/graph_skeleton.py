@@ -21,6 +21,7 @@ from facecvt.reference_models.skeleton import NETWORK_INPUT, POOLS, Piece, Skele
 TRANSPARENT = ("Identity", "Dropout")
 ARITHMETIC = ("Add", "Sub", "Mul", "Div")
 BATCH_NORM_ROLES = ("scale", "shift", "mean", "variance")
+UNDERSTOOD = ("Conv", "Gemm", "BatchNormalization", "PRelu", "Flatten", "LpNormalization", "ReduceL2", *POOLS)
 LARGEST_GUARD = 1e-6  # what keeps the division by the length from dividing by zero; more than this is another formula
 
 
@@ -85,7 +86,9 @@ class _Walk:
         known = [self.index_of[value] for value in computed if value in self.index_of]
         index = self._left_out(node, computed, known)
         if index is None:
-            piece = self._piece(node, computed) or Piece(node.op_type, tuple(known), source=node)
+            # an operator that is understood in some of its forms must not pass for them in another
+            other = f"other {node.op_type}" if node.op_type in UNDERSTOOD else node.op_type
+            piece = self._piece(node, computed) or Piece(other, tuple(known), source=node)
             index = add_piece(self.pieces, piece)
         self.index_of[node.outputs[0]] = index
 

@@ -14,7 +14,10 @@ from facecvt.reference_models.materialise import write_reference
 from facecvt.reference_models.seeded import seeded_arrays, seeded_state
 from facecvt.reference_models.weights import split_auxiliary
 
-BOTH = ["mobilefacenet", pytest.param("iresnet18", marks=pytest.mark.slow)]
+BOTH = [
+    "mobilefacenet",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("iresnet18", "adaface_ir18", "adaface_ir_se50")),
+]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,11 @@ from facecvt.reference_models.weights import exchange, from_canonical, split_aux
 
 SMALL = ("iresnet18", "mobilefacenet")
 ALL = [pytest.param(name, marks=[] if name in SMALL else [pytest.mark.slow]) for name in names()]
-VARIED = [("iresnet18", {"embedding_size": 96, "normalize": True}), ("mobilefacenet", {"embedding_size": 512})]
+VARIED = [
+    ("iresnet18", {"embedding_size": 96, "normalize": True}),
+    ("mobilefacenet", {"embedding_size": 512}),
+    ("adaface_ir18", {"embedding_size": 32, "normalize": False}),
+]
 
 
 @cache
@@ -53,7 +57,7 @@ def test_options_reach_net_and_listing(name, options, framework, request):
 
 
 @pytest.mark.parametrize(("source", "target"), list(itertools.permutations(FRAMEWORKS, 2)))
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [*SMALL, "adaface_ir18", pytest.param("adaface_ir_se50", marks=pytest.mark.slow)])
 def test_exchange_and_back_is_byte_identical(name, source, target):
     arch = spec(name)
     state = seeded(name, source)
@@ -129,6 +133,10 @@ def test_kit_correspondence(upstream_kit):
         "mxnet_fresnet_r50__torch_insightface_iresnet50": ("r50", "mxnet"),
         "paddle_plsc_iresnet18__torch_insightface_iresnet18": ("r18", "paddle"),
         "paddle_insightface_mobilefacenet_128__torch_ffc_mobilefacenet": ("mobilefacenet", "paddle"),
+        "paddle_paddleclas_adaface_ir_18__torch_adaface_ir_18": ("adaface_ir18", "paddle"),
+        "paddle_paddleclas_adaface_ir_50__torch_adaface_ir_50": ("adaface_ir50", "paddle"),
+        "paddle_paddleclas_adaface_ir_se_50__torch_adaface_ir_se_50": ("adaface_ir_se50", "paddle"),
+        "paddle_paddleclas_adaface_ir_152__torch_adaface_ir_152": ("adaface_ir152", "paddle"),
     }
     for file, (name, framework) in files.items():
         lines = (upstream_kit / "correspondence" / f"{file}.tsv").read_text(encoding="utf-8").splitlines()[1:]
@@ -165,6 +173,9 @@ DEPTHS = [
     "mobilefacenet",
     pytest.param("r100", marks=pytest.mark.slow),
     pytest.param("r200", marks=pytest.mark.slow),
+    "adaface_ir18",
+    pytest.param("adaface_ir200", marks=pytest.mark.slow),
+    pytest.param("adaface_ir_se200", marks=pytest.mark.slow),
 ]
 
 
@@ -182,7 +193,8 @@ def test_seeded_activations_are_of_order_one(name, torch_module):
         module.register_forward_hook(lambda _m, _i, out, path=path: seen.__setitem__(path, float(out.std())))
     x = np.random.default_rng(0).uniform(-1, 1, (2, 3, 112, 112)).astype(np.float32)
     with torch_module.no_grad():
-        out = net(torch_module.from_numpy(x)).numpy()
+        outputs = net(torch_module.from_numpy(x))
+    out = (outputs[0] if isinstance(outputs, tuple) else outputs).numpy()
     assert sorted(seen) == sorted(wanted)
     assert min(seen.values()) > 0.05, min(seen, key=seen.get)
     assert max(seen.values()) < 5, max(seen, key=seen.get)
