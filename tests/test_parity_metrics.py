@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -20,6 +20,8 @@ from facecvt.parity_tests.tolerance import (
     lowest_floor,
 )
 
+# A loaded machine is no failure: how long a draw takes says nothing about the metrics.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 finite = hnp.arrays(np.float64, hnp.array_shapes(max_dims=4, max_side=5), elements=st.floats(-1e6, 1e6, width=32))
 
 
@@ -57,12 +59,14 @@ def test_a_mere_scale_is_no_angle() -> None:
     assert compare(expected, -expected).one_minus_cos == pytest.approx(2.0)
 
 
+@patient
 @given(finite)
 def test_equal_arrays_have_no_error(array: np.ndarray) -> None:
     found = compare(array, array.copy())
     assert (found.rel_rmse, found.max_abs, found.one_minus_cos, found.problem) == (0.0, 0.0, 0.0, None)
 
 
+@patient
 @given(finite, st.data())
 def test_one_changed_element_is_found_where_it_is(array: np.ndarray, data: st.DataObject) -> None:
     index = data.draw(st.tuples(*[st.integers(0, side - 1) for side in array.shape]))
@@ -74,6 +78,7 @@ def test_one_changed_element_is_found_where_it_is(array: np.ndarray, data: st.Da
     assert found.worst.index == index
 
 
+@patient
 @given(
     finite, st.data(), st.sampled_from([math.nan, math.inf, -math.inf]), st.sampled_from(["expected", "actual", "both"])
 )

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facecvt.converters.contract import InputContract
@@ -245,7 +245,7 @@ def test_a_target_without_names_is_matched_by_position_and_number() -> None:
     assert run(FakeRuntime(NET, outputs=lambda o: {"a": o["embed"]}), made=made).verdict == "differ"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(OUTPUTS + NAMES),
     st.sampled_from([math.nan, math.inf, -math.inf]),
@@ -268,7 +268,7 @@ def test_nan_or_inf_anywhere_in_the_target_never_agrees(
     assert any("NaN or Inf" in reason for reason in found.reasons)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(OUTPUTS), st.floats(-1e3, 1e3, width=32))
 def test_a_constant_output_never_agrees(name: str, value: float) -> None:
     constant = lambda values: {**values, name: np.full_like(values[name], value)}  # noqa: E731
@@ -278,7 +278,7 @@ def test_a_constant_output_never_agrees(name: str, value: float) -> None:
     assert any("proves nothing" in reason for reason in both.reasons)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sets(st.sampled_from(NAMES), max_size=4))
 def test_too_few_taps_never_agree(kept: set[str]) -> None:
     found = run(made=conversion(sorted(kept)))
@@ -290,7 +290,7 @@ def test_too_few_taps_never_agree(kept: set[str]) -> None:
     assert any("too little was compared" in reason for reason in found.reasons)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(NAMES), st.integers(0, 10**6), st.floats(3e-4, 1e3), st.sampled_from([1, 2, 3]))
 def test_one_wrong_element_in_one_run_is_found_where_it_is(name: str, position: int, size: float, batch: int) -> None:
     def broken(values: Arrays) -> Arrays:
