@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -114,6 +115,13 @@ def test_every_package_folder_is_listed_in_pyproject() -> None:
     assert not stale, f"remove from [tool.setuptools] packages in pyproject.toml, there is no such folder: {stale}"
     bare = [shown(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()]
     assert not bare, f"add an __init__.py with a docstring to: {bare}"
+
+
+def test_every_package_file_is_type_checked() -> None:
+    settings = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]
+    for path in package_files():
+        for pattern in settings["exclude"]:
+            assert not re.search(pattern, f".typing/facecvt/{shown(path)}"), f"{pattern} excludes {shown(path)}"
 
 
 def test_only_two_python_files_lie_in_the_root() -> None:

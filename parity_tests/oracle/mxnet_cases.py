@@ -288,7 +288,7 @@ CASES: list[Case] = [
     Case("take", {"a": (4, 3), "indices": (2, 2)}, {}, integers=("indices",)),
     Case("take", {"a": (4, 3), "indices": (5,)}, {"axis": 1, "mode": "wrap"}, integers=("indices",)),
     *[
-        Case(name, data(2, 3, 4), attrs, values=(0.5, 2.0))
+        Case(name, data(2, 3, 4), dict(attrs), values=(0.5, 2.0))
         for name in ("sum", "mean", "prod", "max", "min")
         for attrs in ({}, {"axis": 1}, {"axis": (0, 2), "keepdims": True}, {"axis": (1,), "exclude": True})
     ],

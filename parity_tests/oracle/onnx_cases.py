@@ -268,7 +268,7 @@ def resampling() -> Iterator[Case]:
         yield Case("Resize", (x, scales(1, 1, 0.5, 0.6)), {"mode": mode}, 10)
         for rule in ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"):
             for opset in (11, 13):
-                attrs = {"mode": mode, "coordinate_transformation_mode": rule}
+                attrs: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": rule}
                 empty = scales() if opset == 11 else None
                 yield Case("Resize", (x, empty, scales(1, 1, 2, 2)), attrs, opset)
                 yield Case("Resize", (x, empty, empty, ints(1, 2, 7, 3)), attrs, opset)

@@ -56,7 +56,7 @@ class Worker:
                 raise ValueError(f"Paddle wants separate weights beside {program.name}, not in {weights}")
             if not separate:
                 arguments["params_filename"] = os.path.relpath(str(weights), prefix)
-        self._load = lambda: paddle.static.load_inference_model(prefix, self.executor, **arguments)
+        self._load: Callable[[], Any] = lambda: paddle.static.load_inference_model(prefix, self.executor, **arguments)
         self.program, self.feeds, self.fetches = self._load()
         self._tapped: Any = None
 
@@ -114,7 +114,7 @@ def serve(requests: TextIO, answers: TextIO) -> None:
                 weights = request["weights"]
                 weights = None if weights is None else Path(weights)
                 worker = Worker(Path(request["program"]), weights, Path(request["scratch"]))
-                answer = {"inputs": list(worker.feeds), "outputs": worker.record.outputs}
+                answer: dict[str, Any] = {"inputs": list(worker.feeds), "outputs": worker.record.outputs}
             else:
                 with np.load(request["feeds"]) as archive:
                     feeds = [archive[str(position)] for position in range(len(archive.files))]
