@@ -51,7 +51,7 @@ MXNET = {
 @pytest.mark.parametrize("case", MXNET)
 def test_mxnet(case, tmp_path):
     op, attrs = MXNET[case]
-    hold_targets(mxnet_sample(tmp_path, op, {"data": X}, attrs), tmp_path)
+    hold_targets(mxnet_sample(tmp_path, op, {"data": X}, attrs), tmp_path, pointwise=True)
 
 
 # id -> (data, slope)
@@ -160,7 +160,7 @@ def test_paddle(case, dialect, tmp_path):
     op, arrays, expression = PADDLE[case]
     sample = paddle_sample(tmp_path, dialect, arrays, expression)
     assert op in [node.type for node in sample.model.program.ops]
-    hold_targets(sample, tmp_path)
+    hold_targets(sample, tmp_path, pointwise=True)
 
 
 @pytest.mark.parametrize("dialect", ["legacy", "pir"])
@@ -169,13 +169,23 @@ def test_paddle_by_dialect(case, dialect, tmp_path):
     ops, expression = PADDLE_BY_DIALECT[case]
     sample = paddle_sample(tmp_path, dialect, {"x": X}, expression)
     assert ops[dialect] in [node.type for node in sample.model.program.ops]
-    hold_targets(sample, tmp_path)
+    hold_targets(sample, tmp_path, pointwise=True)
 
 
 @pytest.mark.parametrize("case", PADDLE_LEGACY)
 def test_paddle_legacy(case, tmp_path):
     op, attrs = PADDLE_LEGACY[case]
-    hold_targets(paddle_op_sample(tmp_path, op, {"x": X}, {"X": ["x"]}, attrs), tmp_path)
+    hold_targets(paddle_op_sample(tmp_path, op, {"x": X}, {"X": ["x"]}, attrs), tmp_path, pointwise=True)
+
+
+@pytest.mark.parametrize(
+    "op", ["hard_sigmoid", "hard_swish", "leaky_relu", "elu", "selu", "gelu", "swish", "mish", "softplus", "relu6"]
+)
+def test_paddle_defaults_of_the_registration(op, tmp_path):
+    """Paddle writes them all; a program that does not say them means them."""
+    sample = paddle_op_sample(tmp_path, op, {"x": X}, {"X": ["x"]})
+    sample.model.program.ops[0].attrs.clear()
+    hold_targets(sample, tmp_path, opsets=(13,), pointwise=True)
 
 
 # id -> (mode, slope)
@@ -223,7 +233,7 @@ ONNX = {
 @pytest.mark.parametrize(("case", "opset"), [(case, opset) for case in ONNX for opset in ONNX[case][1]])
 def test_onnx(case, opset, tmp_path):
     op, _, attrs = ONNX[case]
-    hold_targets(onnx_sample(tmp_path, op, [X], attrs, opset=opset), tmp_path)
+    hold_targets(onnx_sample(tmp_path, op, [X], attrs, opset=opset), tmp_path, pointwise=True)
 
 
 LOW, HIGH = np.array(-1.0, np.float32), np.array(2.0, np.float32)
@@ -240,18 +250,18 @@ def test_onnx_clip_by_computed_bounds(fed, tmp_path):
     hold_targets(onnx_sample(tmp_path, "Clip", [X, LOW, HIGH], opset=13, fed=fed), tmp_path)
 
 
-# id -> (data, slope); the standard broadcasts a slope from the last axis
+# id -> (data, slope, PyTorch's layer); the standard broadcasts a slope from the last axis
 ONNX_PRELU = {
-    "channels": (IMAGE, SLOPE.reshape(4, 1, 1)),
-    "channels-wide": (IMAGE, SLOPE.reshape(1, 4, 1, 1)),
-    "width": (IMAGE, SLOPE),
-    "rows": (IMAGE, random_array(3, 1, low=0.1, high=0.9)),
-    "element": (IMAGE, random_array(4, 3, 4, low=0.1, high=0.9)),
-    "shared": (IMAGE, ONE),
-    "shared-wide": (IMAGE, ONE.reshape(1, 1, 1, 1)),
-    "scalar": (IMAGE, ONE.reshape(())),
-    "features": (FLAT, SLOPE),
-    "features-wide": (FLAT, SLOPE.reshape(1, 4)),
+    "channels": (IMAGE, SLOPE.reshape(4, 1, 1), "nn.PReLU(4)"),
+    "channels-wide": (IMAGE, SLOPE.reshape(1, 4, 1, 1), "nn.PReLU(4)"),
+    "width": (IMAGE, SLOPE, "nn.Parameter"),
+    "rows": (IMAGE, random_array(3, 1, low=0.1, high=0.9), "nn.Parameter"),
+    "element": (IMAGE, random_array(4, 3, 4, low=0.1, high=0.9), "nn.Parameter"),
+    "shared": (IMAGE, ONE, "nn.PReLU()"),
+    "shared-wide": (IMAGE, ONE.reshape(1, 1, 1, 1), "nn.PReLU()"),
+    "scalar": (IMAGE, ONE.reshape(()), "nn.PReLU()"),
+    "features": (FLAT, SLOPE, "nn.PReLU(4)"),
+    "features-wide": (FLAT, SLOPE.reshape(1, 4), "nn.PReLU(4)"),
 }
 
 
@@ -259,8 +269,9 @@ ONNX_PRELU = {
 @pytest.mark.parametrize("case", ONNX_PRELU)
 def test_onnx_prelu(case, opset, tmp_path):
     """Pitfall 11."""
-    data, slope = ONNX_PRELU[case]
+    data, slope, layer = ONNX_PRELU[case]
     hold_targets(onnx_sample(tmp_path, "PRelu", [data, slope], opset=opset), tmp_path)
+    assert layer in (tmp_path / "torch" / "model.py").read_text()
 
 
 def test_onnx_prelu_computed_slope(tmp_path):
