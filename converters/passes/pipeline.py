@@ -5,11 +5,13 @@ from __future__ import annotations
 from facecvt.converters.graph import Graph
 from facecvt.converters.passes.drop_unused import drop_unused
 from facecvt.converters.passes.find_preprocessing import find_preprocessing
+from facecvt.converters.passes.fold_weight_reshapes import fold_weight_reshapes
 from facecvt.converters.passes.fuse_bias import fuse_bias
 from facecvt.converters.passes.infer_shapes import infer_shapes
 
 PASSES = (
     infer_shapes,  # first: the passes after it ask for ranks
+    fold_weight_reshapes,  # before fusing, so that a bias that its source reshapes is a weight
     fuse_bias,  # a bias that its source adds in a separate operator moves into Conv or Gemm
     drop_unused,  # after fusing, so that what it left behind goes too
     find_preprocessing,  # last: it only looks, and looks at the graph as it will be written
