@@ -135,7 +135,7 @@ ARCH = click.option(
 
 def add_conversion(source: str, target: str) -> None:
     """Define the command that converts ``source`` to ``target``."""
-    place, default = ("file", "NAME.onnx") if target == "onnx" else ("folder", "NAME_torch")
+    place, default = ("file", "NAME.onnx") if target == "onnx" else ("folder", "NAME")
     options: list[Any] = [
         click.argument("model", type=ModelArgument()),
         click.option("-o", "--output", metavar="PATH", help=f"The {place} to write.  [default: ./{default}]"),

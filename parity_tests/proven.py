@@ -4,7 +4,7 @@ MODEL is looked for as a path first, in any of its framework's spellings. Only w
 it the name of a reference architecture, whose seeded weights are then written into a temporary folder and converted.
 
     target is ONNX       ./<name>.onnx
-    target is PyTorch    ./<name>_torch/
+    target is PyTorch    ./<name>/, or ./<name>_torch/ where the model itself lies in ./<name>/
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def convert_and_verify(
         output = fspath(output)
         refuse_existing(output, force)
     with found_source(model, source_framework, epoch, output, target_framework, force) as source:
-        target = default_target(source.name, target_framework) if output is None else Path(output)
+        target = default_target(source.name, target_framework, source.files.files()) if output is None else Path(output)
         refuse_existing(target, force, inputs=source.files.files())
         conversion = convert_files(
             source_framework,
@@ -151,9 +151,19 @@ def source_names_only(graph: Graph) -> None:
     public_class(graph)
 
 
-def default_target(name: str, target_framework: str) -> Path:
-    """Where a target goes when nobody says: the current folder, under the model's name."""
-    return Path(f"{name}.onnx" if target_framework == "onnx" else f"{name}_torch")
+def default_target(name: str, target_framework: str, inputs: Sequence[Path] = ()) -> Path:
+    """Where a target goes when nobody says: the current folder, under the model's name.
+
+    Args:
+        name: the model's name.
+        target_framework: ONNX gets a file; PyTorch a folder, of another name where the source's files lie in it.
+        inputs: files of the source.
+    """
+    if target_framework == "onnx":
+        return Path(f"{name}.onnx")
+    folder = Path(name)
+    holds_input = any(folder.resolve() in path.resolve().parents for path in inputs)
+    return Path(f"{name}_torch") if holds_input else folder
 
 
 @contextmanager

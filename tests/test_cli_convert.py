@@ -132,7 +132,7 @@ def test_opset_and_input_shape_are_taken(det1: Path, folder: Path, capsys: pytes
 def test_an_existing_target_is_replaced_by_force_alone(
     command: str, det1: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    target = folder / ("source.onnx" if command == "mxnet2onnx" else "source_torch")
+    target = folder / ("source.onnx" if command == "mxnet2onnx" else "source_torch")  # the model lies in ./source
     target.mkdir() if command == "mxnet2torch" else target.write_text("mine")
     if target.is_dir():
         (target / "notes").write_text("mine")
@@ -259,7 +259,7 @@ def test_a_reference_model_by_name(
     assert found["verification"]["verdict"] == "agree"
     assert (found["source"]["reference"], found["target"]["recognised"]) == ("mobilefacenet", "mobilefacenet")
     assert any("seeded" in warning for warning in found["warnings"])
-    assert names_in(folder) == {f"mobileface_v1.0_infer{'.onnx' if command.endswith('onnx') else '_torch'}"}
+    assert names_in(folder) == {f"mobileface_v1.0_infer{'.onnx' if command.endswith('onnx') else ''}"}
     code, out, err = run(capsys, command, "mobileface_v1.0_infer")
     assert code == 2, "the target that was just written is refused"
 
