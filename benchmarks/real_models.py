@@ -29,7 +29,10 @@ from facecvt.parity_tests.real_models import (
 from facecvt.parity_tests.verify import verify
 
 PROJECT = Path(__file__).resolve().parents[1]
-HEADER = ["| model | conversion | verdict | rel-RMSE | 1 - cos | layers compared |", "|---|---|---|---|---|---|"]
+HEADER = [
+    "| model | conversion | verdict | layers compared | coverage | rel-RMSE | 1 - cos | x fp32 floor |",
+    "|---|---|---|---|---|---|---|---|",
+]
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,15 @@ def convert_one(model: RealModel, target: str, models: Path) -> Row:
             found = verify(model.convert(target, models, Path(folder)), batches=model.batches)
         except FacecvtError as error:
             print(f"{model.title}, {direction}: {error}", file=sys.stderr)
-            return Row(f"| {model.title} | {direction} | {type(error).__name__} | | | |", False)
+            return Row(f"| {model.title} | {direction} | {type(error).__name__} | | | | | |", False)
     worst = worst_of(found)
     passed = bool(found) and worst.within_goals
     if not passed:
         print(f"{model.title}, {direction}: {'; '.join(found.reasons)}", file=sys.stderr)
     verdict = found.verdict.replace("_", " ")
-    figures = f"{worst.rel_rmse:.1e} | {max(worst.one_minus_cos, 0.0):.1e} | {found.layers_compared}"
-    return Row(f"| {model.title} | {direction} | {verdict} | {figures} |", passed)
+    coverage = f"{found.layers_compared} | {found.coverage.parametric:.0%} / {found.coverage.taps:.0%}"
+    figures = f"{worst.rel_rmse:.1e} | {max(worst.one_minus_cos, 0.0):.1e} | {worst.ratio:.1f}"
+    return Row(f"| {model.title} | {direction} | {verdict} | {coverage} | {figures} |", passed)
 
 
 def main() -> int:
@@ -78,10 +82,12 @@ def main() -> int:
         f"{sum(row.passed for row in rows)} of {len(rows)} conversions agree with rel-RMSE <= {LARGEST_REL_RMSE:g} and "
         f"1 - cos <= {LARGEST_ONE_MINUS_COS:g}."
     )
-    lines = [summary, "", *HEADER, *(row.markdown for row in rows)]
-    if options.print or options.only:
-        print("\n".join(lines))
-    else:
+    legend = (
+        "Coverage: of the layers with weights / of all floating point values. Floor: what float32 itself costs there."
+    )
+    lines = [summary, legend, "", *HEADER, *(row.markdown for row in rows)]
+    print("\n".join(lines))
+    if not (options.print or options.only):
         fill_block("real-models", lines)
     return 0 if rows and all(row.passed for row in rows) else 1
 
