@@ -86,11 +86,14 @@ class LayerList:
 
     def conv(
         self, name: str, source: str, channels: tuple[int, int], kernel: int, *, stride: int = 1, pad: int = 0,
-        group: int = 1,
+        group: int = 1, bias: bool = False,
     ) -> str:  # fmt: skip
-        """A square convolution without bias from channels[0] to channels[1]."""
+        """A square convolution from channels[0] to channels[1]."""
+        shapes: dict[str, tuple[int, ...]] = {"weight": (channels[1], channels[0] // group, kernel, kernel)}
+        if bias:
+            shapes["bias"] = (channels[1],)
         return self._append(
-            name, "Conv", (source,), {"weight": (channels[1], channels[0] // group, kernel, kernel)},
+            name, "Conv", (source,), shapes,
             kernel_shape=(kernel, kernel), strides=(stride, stride), pads=(pad,) * 4, group=group,
         )  # fmt: skip
 
@@ -114,9 +117,20 @@ class LayerList:
         """A PRelu with one slope a channel."""
         return self._append(name, "PRelu", (source,), {"slope": (channels,)})
 
-    def elementwise(self, name: str, op: str, source: str) -> str:
-        """A function of every element without parameters: Relu, Sigmoid."""
-        return self._append(name, op, (source,), {})
+    def elementwise(self, name: str, op: str, source: str, **attributes: float) -> str:
+        """A function of every element without parameters: Relu, Sigmoid, HardSwish, HardSigmoid (alpha, beta)."""
+        return self._append(name, op, (source,), {}, **attributes)
+
+    def relu6(self, name: str, source: str) -> str:
+        """Every element clipped to 0 .. 6."""
+        return self._append(name, "Clip", (source,), {}, min=0.0, max=6.0)
+
+    def average_pool(self, name: str, source: str, kernel: int, *, stride: int) -> str:
+        """A square average pooling without padding."""
+        return self._append(
+            name, "AveragePool", (source,), {},
+            kernel_shape=(kernel, kernel), strides=(stride, stride), pads=(0,) * 4,
+        )  # fmt: skip
 
     def max_pool(self, name: str, source: str, kernel: int, *, stride: int, pad: int = 0) -> str:
         """A square max pooling."""

@@ -3,7 +3,9 @@
 Every array depends on its canonical name, its shape, its role and the seed alone: numpy's PCG64 is started from the
 BLAKE2b hash of "<seed>/<canonical name>". Activations keep a size of order one from the first layer to the last:
 
-    weight    normal, variance g / fan_in; g = 1, or 2 / (1 + E[slope^2]) behind a PRelu, which loses that much power
+    weight    normal, variance g / fan_in; g makes up for the power that the activation in front loses: 1 behind none,
+              2 / (1 + E[slope^2]) behind a PRelu, 2 behind Relu and Relu6, 3 behind HardSwish, and 4 times as much
+              where a gate around 1/2 (squeeze and excitation) lies between
     bias      normal * 0.05
     scale     uniform 0.8 .. 1.2, times the layer's gain (below 1 at the end of a residual branch: the running sum of
               n units must not grow with n); 1 where the architecture fixes it
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -29,6 +32,8 @@ from facecvt.reference_models.weights import NumpyArray, State, from_canonical
 
 SLOPES = (0.15, 0.35)
 SLOPE_POWER = (SLOPES[1] ** 3 - SLOPES[0] ** 3) / (3 * (SLOPES[1] - SLOPES[0]))  # E[slope^2]
+POWER_GAINS = {"PRelu": 2 / (1 + SLOPE_POWER), "Relu": 2.0, "Clip": 2.0, "HardSwish": 3.0}  # 1 / E[f(x)^2], x normal
+GATES = ("Sigmoid", "HardSigmoid")
 STORED_UNIT_SCALE = (1.5, 2.5)
 
 
@@ -38,8 +43,16 @@ def generator(name: str, seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
 
 
-def draw(parameter: Parameter, *, behind_prelu: bool = False, seed: int = 0) -> NumpyArray:
-    """The float32 array of one parameter; ``behind_prelu`` where a PRelu feeds its layer."""
+def power_gain(name: str, layers: Mapping[str, Layer]) -> float:
+    """What the variance of weights that are fed by a layer is multiplied with."""
+    layer = layers.get(name)
+    if layer is not None and layer.op == "Mul" and layers[layer.inputs[1]].op in GATES:
+        return 4 * power_gain(layer.inputs[0], layers)
+    return 1.0 if layer is None else POWER_GAINS.get(layer.op, 1.0)
+
+
+def draw(parameter: Parameter, *, power: float = 1.0, seed: int = 0) -> NumpyArray:
+    """The float32 array of one parameter; ``power`` is the gain on a weight's variance."""
     random = generator(parameter.name, seed)
     shape = parameter.shape
     if parameter.role in ("scale", "variance", "slope"):
@@ -48,7 +61,6 @@ def draw(parameter: Parameter, *, behind_prelu: bool = False, seed: int = 0) -> 
     else:
         values = random.standard_normal(shape, dtype=np.float32)
         if parameter.role == "weight":
-            power = 2 / (1 + SLOPE_POWER) if behind_prelu else 1.0
             values *= np.float32(math.sqrt(power / math.prod(shape[1:])))
         else:
             values *= np.float32(0.05 if parameter.role == "bias" else 0.1)
@@ -59,12 +71,12 @@ def draw(parameter: Parameter, *, behind_prelu: bool = False, seed: int = 0) -> 
 def seeded_arrays(arch: ArchitectureSpec, seed: int = 0) -> State:
     """Every parameter by canonical name, float32, in canonical layout."""
     layers = arch.layers()
-    ops = {layer.name: layer.op for layer in layers}
+    by_name = {layer.name: layer for layer in layers}
     arrays: State = {}
     for layer in layers:
-        behind_prelu = any(ops.get(name) == "PRelu" for name in layer.inputs)
+        power = max((power_gain(name, by_name) for name in layer.inputs), default=1.0)
         for parameter in layer.parameters:
-            arrays[parameter.name] = draw(parameter, behind_prelu=behind_prelu, seed=seed)
+            arrays[parameter.name] = draw(parameter, power=power, seed=seed)
         if layer.attributes.get("unit_scale"):
             scale = layer.parameter("scale")
             arrays[scale.name] = np.ones(scale.shape, np.float32)

@@ -20,7 +20,8 @@ from facecvt.reference_models.layers import INPUT, Layer
 
 NETWORK_INPUT = -1
 COMMUTATIVE = ("Add", "Mul")
-COMPARED_ATTRIBUTES = ("kernel_shape", "strides", "pads", "group", "dilations", "ceil_mode")
+WINDOW_ATTRIBUTES = ("kernel_shape", "strides", "pads", "group", "dilations", "ceil_mode")
+COMPARED_ATTRIBUTES = (*WINDOW_ATTRIBUTES, "min", "max", "alpha", "beta")
 POOLS = ("MaxPool", "AveragePool")
 Numbers = dict[tuple[Any, ...], int]
 

@@ -123,13 +123,13 @@ class ArchitectureSpec:
 
     @property
     def embedding_size(self) -> int:
-        """Length of the embedding."""
-        return int(self.options["embedding_size"])
+        """Length of the output vector: of the embedding, or the number of classes where the net is a classifier."""
+        return int(self.options["embedding_size" if "embedding_size" in self.options else "num_classes"])
 
     @property
     def normalised(self) -> bool:
         """True where the output has length 1."""
-        return bool(self.options["normalize"])
+        return bool(self.options.get("normalize", False))
 
     def with_options(self, **options: Any) -> ArchitectureSpec:
         """The same architecture with other options.
@@ -164,9 +164,16 @@ def _number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
 # option -> what it is, and whether a value is that
 OPTION_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
-    "embedding_size": ("a whole number above 0", lambda value: _number(value) and isinstance(value, int) and value > 0),
+    "embedding_size": ("a whole number above 0", _count),
+    "num_classes": ("a whole number above 0", _count),
+    "alpha": ("a factor above 0", lambda value: _number(value) and value > 0),
+    "narrow_last": ("True or False", lambda value: isinstance(value, bool)),
     "normalize": ("True or False", lambda value: isinstance(value, bool)),
     "eps": (
         "a number above 0, or None for the upstream's",
