@@ -44,7 +44,7 @@ def convert(
             the name of a reference architecture, whose seeded weights are then converted.
         target_framework: "onnx" for one file, "torch" for a folder with ``model.py`` and ``weights.pth``.
         source_framework: found out from the path where it is not given.
-        output: file or folder to write; ``NAME.onnx`` or the folder ``NAME`` in the current folder where it is not given.
+        output: file or folder to write; by default ``NAME.onnx`` or the folder ``NAME`` in the current folder.
         force: replace an existing target.
         epoch: MXNet: which weights, where several lie there.
         opset: ONNX target: 11 to 21.

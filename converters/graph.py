@@ -196,11 +196,17 @@ class Builder:
         self._names: set[str] = set()
         self._node_names: set[str] = set()
         self._source: tuple[str, str] = ("", "")
+        self._new_nodes: list[ir.Node] = []
         self._provisional: set[int] = set()  # ids of computed values that bear no name of the source yet
 
     def begin(self, source_op: str, source_name: str) -> None:
         """Everything emitted from here on belongs to this source node."""
         self._source = (source_op, source_name)
+
+    def take_new_nodes(self) -> list[ir.Node]:
+        """The nodes emitted since the last call."""
+        taken, self._new_nodes = self._new_nodes, []
+        return taken
 
     def unique(self, name: str) -> str:
         """``name``, or ``name_2``, ``name_3``, ... where it is taken; the result is reserved."""
@@ -280,6 +286,7 @@ class Builder:
             self.graph.origins[value.name] = self._source
             self._provisional.add(id(value))
         self.graph.body.append(node)
+        self._new_nodes.append(node)
         return node.outputs[0] if outputs == 1 else list(node.outputs)
 
     def rename(self, value: ir.Value, name: str) -> None:

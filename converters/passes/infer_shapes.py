@@ -8,10 +8,10 @@ computed from them at run time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from facecvt.converters.errors import ConversionError
-from facecvt.converters.graph import Graph, attribute, constant, name_of
+from facecvt.converters.graph import Graph, attribute, constant
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.passes.shapes_of_parts import PART_RULES
 
@@ -29,15 +29,16 @@ def infer_shapes(graph: Graph) -> None:
     Raises:
         ShapeMismatchError: weights and input shapes do not fit each other.
     """
-    known: dict[str, Shape | None] = {}
-    for value in [*graph.inputs, *graph.body.initializers.values()]:
-        known[name_of(value)] = shape_of(value)
-    for node in graph.body:
-        shapes = [None if value is None else known.get(name_of(value), shape_of(value)) for value in node.inputs]
+    infer_nodes(graph.body)
+
+
+def infer_nodes(nodes: Iterable[ir.Node]) -> None:
+    """The same for some nodes, in topological order; readers call it as they go, so that rules may ask for shapes."""
+    for node in nodes:
+        shapes = [None if value is None else shape_of(value) for value in node.inputs]
         for value, shape in zip(node.outputs, infer_node(node, shapes), strict=False):
             if shape is not None:
                 value.shape = ir.Shape(list(shape))
-            known[name_of(value)] = shape if shape is not None else shape_of(value)
 
 
 def shape_of(value: ir.Value) -> Shape | None:

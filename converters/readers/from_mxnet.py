@@ -14,6 +14,7 @@ from facecvt.converters.formats.mxnet_model import MxnetModel, VariableRoles, va
 from facecvt.converters.graph import Builder, Graph
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops.registry import rule_for
+from facecvt.converters.passes.infer_shapes import infer_nodes
 from facecvt.converters.passes.input_shapes import settle_input_shapes
 from facecvt.converters.passes.pipeline import run_passes
 from facecvt.converters.source_ops import MxnetOp
@@ -87,6 +88,7 @@ def read_mxnet(model: MxnetModel, input_shapes: Mapping[str, Sequence[int | str]
             raise UnsupportedOperatorsError(symbol.path, {node.op: [node.name]})
         result = rule(op, builder)
         op.check_all_read()
+        infer_nodes(builder.take_new_nodes())
         outputs = list(result) if isinstance(result, (list, tuple)) else [result]
         for position, value in enumerate(outputs):
             suffix = "_output" if len(outputs) == 1 else f"_output{position}"

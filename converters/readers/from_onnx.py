@@ -14,6 +14,7 @@ from facecvt.converters.errors import ConversionError, FormatError, UnsupportedO
 from facecvt.converters.graph import Builder, Graph, constant, name_of
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops.registry import rule_for
+from facecvt.converters.passes.infer_shapes import infer_nodes
 from facecvt.converters.passes.input_shapes import describe_inputs
 from facecvt.converters.passes.pipeline import run_passes
 from facecvt.converters.source_ops import OnnxOp
@@ -80,6 +81,7 @@ def read_onnx(path: str | Path, input_shapes: Mapping[str, Sequence[int | str]] 
             raise UnsupportedOperatorsError(path, {node.op_type: [name]})
         result = rule(op, builder)
         op.check_all_read()
+        infer_nodes(builder.take_new_nodes())
         outputs = list(result) if isinstance(result, (list, tuple)) else [result]
         for target, value in zip(node.outputs, outputs, strict=False):
             if target.name:

@@ -16,6 +16,7 @@ from facecvt.converters.formats.paddle_program import PaddleProgram
 from facecvt.converters.graph import Builder, Graph
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops.registry import rule_for
+from facecvt.converters.passes.infer_shapes import infer_nodes
 from facecvt.converters.passes.input_shapes import describe_inputs
 from facecvt.converters.passes.pipeline import run_passes
 from facecvt.converters.source_ops import PaddleOp
@@ -75,6 +76,7 @@ def read_paddle(model: PaddleModel, input_shapes: Mapping[str, Sequence[int | st
             raise UnsupportedOperatorsError(program.path, {op.type: [op.name]})
         result = rule(source, builder)
         source.check_all_read()
+        infer_nodes(builder.take_new_nodes())
         outputs = list(result) if isinstance(result, (list, tuple)) else [result]
         for name, value in zip(_result_names(program, op.outputs), outputs, strict=False):
             builder.rename(value, name)
