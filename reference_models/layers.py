@@ -47,8 +47,9 @@ class Layer:
         op: ONNX operator.
         inputs: names of the layers that feed it, INPUT for the network's input.
         parameters: its weights, in the order that the upstreams store them.
-        attributes: ONNX attributes that are part of the structure: kernel_shape, strides, pads, group; ``unit_scale``
-            is True for a BatchNormalization whose scale is 1 by definition (frozen in torch, fix_gamma in MXNet);
+        attributes: ONNX attributes that are part of the structure: kernel_shape, strides, pads, group, dilations
+            where they are not 1; ``unit_scale`` is True for a BatchNormalization whose scale is 1 by definition
+            (frozen in torch, fix_gamma in MXNet);
             ``affine`` is False for one that has neither scale nor shift: they are 1 and 0, and no parameters.
     """
 
@@ -86,15 +87,16 @@ class LayerList:
 
     def conv(
         self, name: str, source: str, channels: tuple[int, int], kernel: int, *, stride: int = 1, pad: int = 0,
-        group: int = 1, bias: bool = False,
+        group: int = 1, bias: bool = False, dilation: int = 1,
     ) -> str:  # fmt: skip
         """A square convolution from channels[0] to channels[1]."""
         shapes: dict[str, tuple[int, ...]] = {"weight": (channels[1], channels[0] // group, kernel, kernel)}
         if bias:
             shapes["bias"] = (channels[1],)
+        spread = {} if dilation == 1 else {"dilations": (dilation, dilation)}
         return self._append(
             name, "Conv", (source,), shapes,
-            kernel_shape=(kernel, kernel), strides=(stride, stride), pads=(pad,) * 4, group=group,
+            kernel_shape=(kernel, kernel), strides=(stride, stride), pads=(pad,) * 4, group=group, **spread,
         )  # fmt: skip
 
     def batch_norm(self, name: str, source: str, channels: int, *, gain: float = 1.0, unit_scale: bool = False) -> str:

@@ -175,6 +175,15 @@ OPTION_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "alpha": ("a factor above 0", lambda value: _number(value) and value > 0),
     "narrow_last": ("True or False", lambda value: isinstance(value, bool)),
     "normalize": ("True or False", lambda value: isinstance(value, bool)),
+    "groups": ("a whole number above 0", _count),
+    "width_per_group": ("a whole number above 0", _count),
+    "zero_init_residual": ("True or False", lambda value: isinstance(value, bool)),
+    "replace_stride_with_dilation": (
+        "three times True or False, or None for never",
+        lambda value: value is None
+        or (isinstance(value, (list, tuple)) and len(value) == 3 and all(isinstance(item, bool) for item in value)),
+    ),
+    "norm_layer": ("a function of the framework it is built in, or None", lambda value: value is None or callable(value)),
     "eps": (
         "a number above 0, or None for the upstream's",
         lambda value: value is None or (_number(value) and value > 0),
