@@ -183,7 +183,10 @@ OPTION_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: value is None
         or (isinstance(value, (list, tuple)) and len(value) == 3 and all(isinstance(item, bool) for item in value)),
     ),
-    "norm_layer": ("a function of the framework it is built in, or None", lambda value: value is None or callable(value)),
+    "norm_layer": (
+        "a function of the framework that is built, or None",
+        lambda value: value is None or callable(value),
+    ),
     "eps": (
         "a number above 0, or None for the upstream's",
         lambda value: value is None or (_number(value) and value > 0),
