@@ -157,9 +157,12 @@ class LayerList:
         """(N, C, H, W) to (N, C*H*W)."""
         return self._append(name, "Flatten", (source,), {})
 
-    def gemm(self, name: str, source: str, features: tuple[int, int]) -> str:
-        """A fully connected layer with bias from features[0] to features[1]."""
-        return self._append(name, "Gemm", (source,), {"weight": (features[1], features[0]), "bias": (features[1],)})
+    def gemm(self, name: str, source: str, features: tuple[int, int], *, bias: bool = True) -> str:
+        """A fully connected layer from features[0] to features[1]."""
+        shapes: dict[str, tuple[int, ...]] = {"weight": (features[1], features[0])}
+        if bias:
+            shapes["bias"] = (features[1],)
+        return self._append(name, "Gemm", (source,), shapes)
 
     def length(self, name: str, source: str) -> str:
         """The Euclidean length of every row, (N, 1)."""

@@ -173,6 +173,7 @@ OPTION_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "embedding_size": ("a whole number above 0", _count),
     "num_classes": ("a whole number above 0", _count),
     "alpha": ("a factor above 0", lambda value: _number(value) and value > 0),
+    "scale": ("a whole number above 0", _count),
     "narrow_last": ("True or False", lambda value: isinstance(value, bool)),
     "normalize": ("True or False", lambda value: isinstance(value, bool)),
     "groups": ("a whole number above 0", _count),
