@@ -1,0 +1,1 @@
+"""ResNet, ResNeXt, Wide ResNet, and FFC's face networks on ResNet, in PyTorch, PaddlePaddle and MXNet."""
