@@ -2,7 +2,8 @@
 
 Left out, because it does not say what a network is: Identity and Dropout; arithmetic with constants on the network's
 input (the preprocessing that some graphs contain). Brought to one form: a bias that is added behind a Conv, Gemm or
-MatMul; MatMul and Gemm with their weight either way round; Reshape and Squeeze that flatten; slopes (C,1,1), (1,C,1,1)
+MatMul; MatMul and Gemm with their weight either way round; Reshape and Squeeze that flatten; hard activations, as
+``graph_activations.py`` reads them; slopes (C,1,1), (1,C,1,1)
 and (C,); the Euclidean length and the division by it, however they are spelled; pools over single elements, and means
 over whole maps.
 """
@@ -16,12 +17,16 @@ import numpy as np
 
 from facecvt.converters.graph import Graph, NumpyArray, attribute, constant, dims
 from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.reference_models.graph_activations import OFFSET, SLOPE, bounds, hard_sigmoid, hard_swish
 from facecvt.reference_models.skeleton import NETWORK_INPUT, POOLS, Piece, Skeleton, add_piece
 
 TRANSPARENT = ("Identity", "Dropout")
 ARITHMETIC = ("Add", "Sub", "Mul", "Div")
 BATCH_NORM_ROLES = ("scale", "shift", "mean", "variance")
-UNDERSTOOD = ("Conv", "Gemm", "BatchNormalization", "PRelu", "Flatten", "LpNormalization", "ReduceL2", *POOLS)
+UNDERSTOOD = (
+    *("Conv", "Gemm", "BatchNormalization", "PRelu", "Flatten", "LpNormalization", "ReduceL2"),
+    *("Clip", "HardSigmoid", "HardSwish", *POOLS),
+)
 LARGEST_GUARD = 1e-6  # what keeps the division by the length from dividing by zero; more than this is another formula
 
 
@@ -132,17 +137,23 @@ class _Walk:
             if vector is not None and self.index_of.get(vector) == source:
                 return Piece("LpNormalization", (source,), source=node)
             return None
-        if op == "Mul" and len(computed) == 2 and computed[1] in self.index_of:
-            return Piece("Mul", (source, self.index_of[computed[1]]), source=node)
+        activation = self._hard_activation(node, source)
+        if activation is not None:
+            return activation
         vector = _vector_of_length(node.outputs[0])
         if vector in self.index_of and _is_column(node.outputs[0]):
             return Piece("ReduceL2", (self.index_of[vector],), source=node)
+        if op == "Mul" and len(computed) == 2 and computed[1] in self.index_of:
+            return Piece("Mul", (source, self.index_of[computed[1]]), source=node)
         if len(computed) != 1 or node.inputs[0] is not computed[0]:
             return None
         if op in POOLS:
             return _pool(node, source)
         if op == "ReduceMean" and _over_maps(node):
-            return Piece("GlobalAveragePool", (source,), source=node)
+            mean = Piece("GlobalAveragePool", (source,), source=node)
+            if attribute(node, "keepdims", 1):
+                return mean
+            return Piece("Flatten", (add_piece(self.pieces, mean),), source=node)
         if _flattens(node):
             return Piece("Flatten", (source,), source=node)
         if op == "LpNormalization" and attribute(node, "p", 2) == 2 and attribute(node, "axis", -1) in (1, -1):
@@ -153,6 +164,21 @@ class _Walk:
         shapes = {role: weight.shape for role, weight in weights.items()}
         name = "Gemm" if op == "MatMul" else op
         return Piece(name, (source,), shapes, _conv_attributes(node) if op == "Conv" else {}, node, dict(weights))
+
+    def _hard_activation(self, node: ir.Node, source: int) -> Piece | None:
+        """The piece of a Clip, HardSigmoid or HardSwish; of the last two also where they are spelled out."""
+        value = node.outputs[0]
+        swished = hard_swish(value)
+        if swished in self.index_of:
+            return Piece("HardSwish", (self.index_of[swished],), source=node)
+        gated = hard_sigmoid(value)
+        if gated in self.index_of:
+            return Piece("HardSigmoid", (self.index_of[gated],), {}, {"alpha": SLOPE, "beta": OFFSET}, node)
+        if node.op_type == "HardSigmoid":
+            attributes = {"alpha": attribute(node, "alpha", 0.2), "beta": attribute(node, "beta", 0.5)}
+            return Piece("HardSigmoid", (source,), {}, attributes, node)
+        limits = bounds(node) if node.op_type == "Clip" else None
+        return None if limits is None else Piece("Clip", (source,), {}, dict(limits), node)
 
 
 def _weights(node: ir.Node) -> dict[str, WeightSource] | None:
@@ -222,15 +248,15 @@ def _pool(node: ir.Node, source: int) -> Piece:
     for name in ("ceil_mode", "count_include_pad"):
         if attribute(node, name, 0) and not plain:  # a window of one element never reaches beyond the input
             attributes[name] = 1
+    if not any(attribute(node, "pads", ())):
+        attributes.pop("count_include_pad", None)  # there are none to count
     return Piece("MaxPool" if plain else node.op_type, (source,), {}, attributes, node)
 
 
 def _over_maps(node: ir.Node) -> bool:
-    """True for the mean over height and width that keeps both as 1."""
+    """True for the mean over height and width."""
     axes = constant(node.inputs[1]) if len(node.inputs) > 1 else None
-    if axes is None or not attribute(node, "keepdims", 1):
-        return False
-    return sorted(int(axis) % 4 for axis in axes.reshape(-1)) == [2, 3]
+    return axes is not None and sorted(int(axis) % 4 for axis in axes.reshape(-1)) == [2, 3]
 
 
 def _flattens(node: ir.Node) -> bool:

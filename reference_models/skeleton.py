@@ -160,6 +160,7 @@ def pair(first: Skeleton, second: Skeleton) -> dict[int, int] | None:
 
 
 def _comparable(attributes: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """Attributes as a hashable value, sequences as tuples."""
+    """Attributes as a hashable value, sequences as tuples, numbers to the digits that float32 keeps."""
     plain = {name: tuple(value) if isinstance(value, (list, tuple)) else value for name, value in attributes.items()}
+    plain = {name: round(value, 6) if isinstance(value, float) else value for name, value in plain.items()}
     return tuple(sorted(plain.items()))
