@@ -108,26 +108,28 @@ def public_class(graph: Graph) -> PublicClass | None:
     """The public class of a graph that is a reference architecture, else None.
 
     The graph's input contracts take the colour order, and mean and scale where the graph does not hold them, from what
-    the architecture declares for the graph's framework; height and width that the graph leaves free take its size,
-    because its head takes no other.
+    the architecture declares for the graph's framework; an ONNX graph takes the colour order alone, since what it was
+    made from, and so what is done to its input in front of it, is not known. Height and width that the graph leaves
+    free take the architecture's size, because its head takes no other.
     """
     recognition = recognise(graph)
     if recognition is None:
         return None
     settle_size(graph, recognition)
     declared = recognition.architecture.contracts.get(graph.source_framework)
-    if declared is not None:
-        graph.contracts = [
-            replace(
-                contract,
-                color=contract.color or declared.color,
-                mean=contract.mean or declared.mean,
-                scale=contract.scale or declared.scale,
-            )
-            if contract.layout == "NCHW"
-            else contract
-            for contract in graph.contracts
-        ]
+    if declared is None:
+        declared = replace(recognition.architecture.contracts["torch"], mean=None, scale=None)
+    graph.contracts = [
+        replace(
+            contract,
+            color=contract.color or declared.color,
+            mean=contract.mean or declared.mean,
+            scale=contract.scale or declared.scale,
+        )
+        if contract.layout == "NCHW"
+        else contract
+        for contract in graph.contracts
+    ]
     return PublicClass(recognition)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -93,6 +94,7 @@ def test_one_training_forward_moves_the_same_statistics(torch_module, mxnet_modu
     executor = symbol.bind(mx.cpu(), args, args_grad=gradient, aux_states=aux)
     output = executor.forward(is_train=True)[0].asnumpy()
     executor.backward(mx.nd.ones((4, 16)))
+    mx.nd.waitall()  # the engine does not know that the way back writes to auxiliary states
     assert np.abs(output - expected).max() < 5e-5 * np.abs(expected).max()  # statistics of four amplify the noise
     mean = net.state_dict()["output_layer.4.running_mean"].numpy()
     moved = aux["output_layer_4_moving_mean"].asnumpy()
@@ -101,16 +103,27 @@ def test_one_training_forward_moves_the_same_statistics(torch_module, mxnet_modu
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("framework", ["mxnet", "paddle"])
+@pytest.mark.filterwarnings("ignore:.*constant folding:UserWarning")
+@pytest.mark.parametrize("framework", ["mxnet", "paddle", "onnx"])
 def test_converted_files_become_the_public_class(framework, tmp_path, request):
     """From files to a ``model.py`` that needs torch alone, with both outputs, BGR said, and upstream's keys."""
-    request.getfixturevalue("torch_module")
-    request.getfixturevalue(f"{framework}_module")
+    torch = request.getfixturevalue("torch_module")
+    if framework != "onnx":
+        request.getfixturevalue(f"{framework}_module")
     from facecvt.converters.conversion import convert_files
     from facecvt.converters.formats.locate import locate
     from facecvt.reference_models.public_class import public_class
 
-    written = write_reference("adaface_ir_18", framework, tmp_path / "source")
+    net = build("adaface_ir18", "torch").eval()
+    state = seeded_state(spec("adaface_ir18"), "torch")
+    net.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
+    if framework == "onnx":
+        written = tmp_path / "ada.onnx"
+        preserve = torch.onnx.TrainingMode.PRESERVE
+        torch.onnx.export(net, (torch.zeros(2, 3, 112, 112),), str(written), dynamo=False, training=preserve,
+                          input_names=["x"], dynamic_axes={"x": {0: "batch"}})  # fmt: skip
+    else:
+        written = write_reference("adaface_ir_18", framework, tmp_path / "source")
     target = tmp_path / "converted"
     conversion = convert_files(framework, locate(framework, str(written)), "torch", target, recogniser=public_class)
     assert conversion.recognised == "adaface_ir18"
@@ -138,11 +151,6 @@ print(json.dumps(list(net.state_dict())))
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(done.stdout) == [e.name for e in state_entries(spec("adaface_ir18"), "torch")]
 
-    import torch
-
-    net = build("adaface_ir18", "torch").eval()
-    state = seeded_state(spec("adaface_ir18"), "torch")
-    net.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
     with torch.no_grad():
         feature, norm = (value.numpy() for value in net(torch.from_numpy(x)))
     out = np.load(target / "out.npz")
@@ -164,3 +172,35 @@ def test_the_two_forms_are_one_network(torch_module):
     assert norm.shape == (2, 1)
     assert np.abs(norm[:, 0] - np.linalg.norm(value, axis=1)).max() < 1e-5 * norm.max()
     assert np.abs(feature * norm - value).max() < 1e-6 * np.abs(value).max()
+
+
+def test_live_modules_are_upstreams(upstream_kit, torch_module):
+    """What a forward pass cannot show: counts of modules, BatchNorm's momentum, dropout, every convolution."""
+    nn = torch_module.nn
+    entries = sorted((upstream_kit / "torch").glob("adaface_*.json"))
+    assert len(entries) >= 10
+    for path in entries:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        with torch_module.device("meta"):
+            net = build(path.stem, "torch")
+        modules = dict(net.named_modules())
+        leaves = {name: module for name, module in modules.items() if not list(module.children())}
+        assert Counter(type(module).__name__ for module in leaves.values()) == facts["leaf_module_counts"]
+        convolutions = [
+            [name, m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0], m.padding[0], m.groups]
+            for name, m in modules.items()
+            if isinstance(m, nn.Conv2d)
+        ]
+        assert convolutions == facts["convolutions"]
+        for kind, keys in (
+            ("BatchNorm2d", ("eps", "momentum", "affine", "track_running_stats")),
+            ("BatchNorm1d", ("eps", "momentum", "affine", "track_running_stats")),
+            ("Dropout", ("p",)),
+            ("MaxPool2d", ("kernel_size", "stride", "padding", "ceil_mode")),
+        ):
+            ours = {tuple(getattr(m, key) for key in keys) for m in leaves.values() if type(m).__name__ == kind}
+            wanted = {
+                tuple(row["kernel" if key == "kernel_size" else key] for key in keys)
+                for row in facts["layer_classes"][kind]
+            }
+            assert ours == wanted, kind
