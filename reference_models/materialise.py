@@ -51,6 +51,9 @@ def write_reference(
     asked = resolve_name(name)
     architecture = asked.architecture.with_options(**options)
     known_framework(framework)
+    foreign = [option for option, value in architecture.options.items() if callable(value)]
+    if foreign:
+        raise UsageError(f"{', '.join(foreign)} cannot be written into files; build the net and save it in {framework}")
     if dialect not in DIALECTS:
         raise UsageError(f"Paddle has no program dialect {dialect!r}; choose legacy or pir")
     folder = Path(folder).resolve()
