@@ -54,9 +54,9 @@ def detect(spelling: str | Path) -> Framework:
 
 
 def holds_model(framework: Framework, spelling: str | Path) -> bool:
-    """Whether anything of that name is there, be it whole or not; a damaged one counts."""
+    """Whether a model of that name is there, be it whole or not; a damaged one counts, a folder of other things not."""
     path = Path(spelling).expanduser()
-    if path.exists():
+    if path.is_file():
         return True
     try:
         with located(framework, path):
