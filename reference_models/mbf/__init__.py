@@ -1,0 +1,1 @@
+"""MobileFaceNet in the form of arcface_torch and PLSC, in PyTorch, PaddlePaddle and MXNet."""
