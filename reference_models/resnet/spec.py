@@ -255,6 +255,7 @@ def candidates(skeleton: Skeleton) -> Iterator[ArchitectureSpec]:
     tried out where any convolution is.
     """
     ops = [piece.op for piece in skeleton.pieces]
+    sums = [piece for piece in skeleton.pieces if piece.op == "Add" and len(piece.inputs) == 2]  # no constant is added
     size = skeleton.output_width()
     kernels = [piece for piece in skeleton.pieces if piece.op == "Conv" and piece.shapes["weight"][2:] == (3, 3)]
     if size is None or not kernels:
@@ -266,7 +267,7 @@ def candidates(skeleton: Skeleton) -> Iterator[ArchitectureSpec]:
         bottleneck, units = is_bottleneck(spec), sum(stage.units for stage in spec.stages)
         relus = 1 + (3 if bottleneck else 2) * units
         pools = 0 if is_face(spec) else 1
-        if (ops.count("Add"), ops.count("Relu"), ops.count("GlobalAveragePool")) != (units, relus, pools):
+        if (len(sums), ops.count("Relu"), ops.count("GlobalAveragePool")) != (units, relus, pools):
             continue
         options: dict[str, Any] = {"num_classes": size}
         if is_face(spec):
