@@ -57,6 +57,10 @@ FLATTEN = {
 
 def emit_gemm(b, x, weight, bias, how):
     """The fully connected layer in one of its spellings."""
+    if bias is None:
+        if how == "matmul":
+            return b.emit("MatMul", [x, b.const(weight.T, None)])
+        return b.emit("Gemm", [x, b.const(weight, None)], transB=1)
     if how == "matmul":
         return b.emit("Add", [b.const(bias, None), b.emit("MatMul", [x, b.const(weight.T, None)])])
     if how == "untransposed":
@@ -95,7 +99,7 @@ def graph_of(
         weights = {p.role: (arrays[p.name] if arrays else np.zeros(p.shape, np.float32)) for p in layer.parameters}
         inputs = [values[name] for name in layer.inputs]
         if layer.op == "Conv":
-            attributes = edit(layer, dict(layer.attributes) | {"dilations": (1, 1)})
+            attributes = edit(layer, {"dilations": (1, 1)} | dict(layer.attributes))
             y = b.emit("Conv", [inputs[0], b.const(weights["weight"], None)], **attributes)
         elif layer.op == "BatchNormalization":
             if not layer.attributes.get("affine", True):
@@ -119,7 +123,7 @@ def graph_of(
             y = FLATTEN[flatten](b, inputs[0])
         elif layer.op == "Gemm":
             y = b.emit("Dropout", [inputs[0]]) if noise else inputs[0]
-            y = emit_gemm(b, y, weights["weight"], weights["bias"], gemm)
+            y = emit_gemm(b, y, weights["weight"], weights.get("bias"), gemm)
         else:
             y = NORMALIZE[normalize](b, inputs[0])
         values[layer.name] = b.emit("Identity", [y]) if noise else y
@@ -140,7 +144,19 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-@pytest.mark.parametrize("name", ["iresnet18", "iresnet50", "mobilefacenet", "adaface_ir18", "adaface_ir_se50"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "iresnet18",
+        "iresnet50",
+        "mbf",
+        "mobilefacenet",
+        "adaface_ir18",
+        "adaface_ir_se50",
+        "resnet18",
+        "resnext50_32x4d",
+    ],
+)
 def test_recognised_in_every_spelling(name, spelling):
     arch = spec(name)
     found = recognise(graph_of(arch, **SPELLINGS[spelling]))
@@ -180,6 +196,7 @@ def test_weights_come_out_under_the_right_names(name, spelling):
         ("iresnet18", {"embedding_size": 256}),
         ("mobilefacenet", {"embedding_size": 512}),
         ("adaface_ir18", {"embedding_size": 64, "input_size": 224}),
+        ("resnet_std18", {"embedding_size": 64}),
     ],
 )
 def test_options_are_recognised(name, options, normalize):
@@ -193,7 +210,7 @@ def test_options_are_recognised(name, options, normalize):
     assert plain.architecture == spec(name, normalize=False, **options)
 
 
-DEPTHS = [name for name in names() if name.startswith(("iresnet", "fresnet", "adaface"))]
+DEPTHS = [name for name in names() if spec(name).family in ("iresnet", "adaface", "mbf", "resnet")]
 
 
 @pytest.mark.parametrize("name", DEPTHS)
@@ -201,6 +218,44 @@ def test_every_depth_is_told_from_the_others(name):
     found = recognise(graph_of(spec(name)))
     assert found is not None
     assert found.architecture.name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet18", {"num_classes": 7}),
+        ("resnet50", {"groups": 8, "width_per_group": 12, "num_classes": 3}),
+        ("resnet152", {"width_per_group": 128}),
+        ("resnext50_32x4d", {"replace_stride_with_dilation": (False, False, True)}),
+        ("resnet50", {"replace_stride_with_dilation": (False, True, True)}),
+        ("resnet50", {"replace_stride_with_dilation": (True, False, True)}),
+        (
+            "resnet_std50",
+            {"embedding_size": 64, "normalize": False, "replace_stride_with_dilation": (True, False, False)},
+        ),
+    ],
+)
+def test_options_of_a_resnet_are_recognised(name, options):
+    found = recognise(graph_of(spec(name, **options)))
+    assert found is not None
+    assert found.architecture == spec(name, **options)
+
+
+def test_groups_of_a_named_net_go_by_its_name():
+    found = recognise(graph_of(spec("resnet50", groups=32, width_per_group=4)))
+    assert found is not None
+    assert found.architecture == spec("resnext50_32x4d")
+
+
+def test_a_stride_on_the_first_convolution_is_another_resnet():
+    """The units of the paper, and of MXNet's own ResNet v1."""
+    places = {"layer2.0.conv1": (2, 2), "layer2.0.conv2": (1, 1)}
+
+    def edit(layer, attributes):
+        return attributes | ({"strides": places[layer.name]} if layer.name in places else {})
+
+    assert recognise(graph_of(spec("resnet50"), edit=edit)) is None
+    assert recognise(graph_of(spec("resnet50"), edit=changed("maxpool", ceil_mode=1))) is None
 
 
 def changed(layer_name, **changes):
