@@ -150,10 +150,10 @@ class _Walk:
         if op in POOLS:
             return _pool(node, source)
         if op == "ReduceMean" and _over_maps(node):
-            mean = Piece("GlobalAveragePool", (source,), source=node)
             if attribute(node, "keepdims", 1):
-                return mean
-            return Piece("Flatten", (add_piece(self.pieces, mean),), source=node)
+                return Piece("GlobalAveragePool", (source,), source=node)
+            # no value of the graph is the mean before it is flattened, so that piece has no node
+            return Piece("Flatten", (add_piece(self.pieces, Piece("GlobalAveragePool", (source,))),), source=node)
         if _flattens(node):
             return Piece("Flatten", (source,), source=node)
         if op == "LpNormalization" and attribute(node, "p", 2) == 2 and attribute(node, "axis", -1) in (1, -1):

@@ -79,7 +79,8 @@ def compare(architecture: ArchitectureSpec, skeleton: GraphSkeleton) -> Recognit
         layer, piece = listing.pieces[ours].source, skeleton.pieces[theirs]
         if not layer.attributes.get("affine", True) and not _is_plain(piece):
             return None
-        layers[layer.name] = piece.source
+        if piece.source is not None:
+            layers[layer.name] = piece.source
         for parameter in layer.parameters:
             parameters[parameter.name] = piece.weights[parameter.role]
     return Recognition(architecture, layers, parameters, tuple(skeleton.preprocessing))

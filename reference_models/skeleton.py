@@ -115,8 +115,11 @@ def from_layers(layers: Iterable[Layer]) -> Skeleton:
 def add_piece(pieces: list[Piece], piece: Piece) -> int:
     """Append a piece and return its index; a Gemm looks through the Flatten that feeds it.
 
-    A pooling that changes nothing is not appended: its index is that of the piece in front of it.
+    A pooling that changes nothing is not appended: its index is that of the piece in front of it. Nor is a Flatten
+    behind a Flatten.
     """
+    if piece.op == "Flatten" and piece.inputs[0] != NETWORK_INPUT and pieces[piece.inputs[0]].op == "Flatten":
+        return piece.inputs[0]
     if piece.op in POOLS and {*piece.attributes["kernel_shape"], *piece.attributes["strides"]} == {1}:
         return piece.inputs[0]
     if piece.op == "Gemm":

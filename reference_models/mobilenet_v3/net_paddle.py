@@ -7,10 +7,18 @@ statistics are called ``_mean`` and ``_variance``. Paper: https://arxiv.org/abs/
 from __future__ import annotations
 
 import paddle.nn as nn
+import paddle.nn.functional as F  # noqa: N812
 
 
 def conv(inp, oup, kernel=1, stride=1, groups=1):
     return nn.Conv2D(inp, oup, kernel, stride=stride, padding=kernel // 2, groups=groups, bias_attr=False)
+
+
+class HardSigmoid(nn.Layer):
+    """relu6(x + 3) / 6; ``nn.Hardsigmoid`` computes with 0.1666667 for the sixth, in every precision."""
+
+    def forward(self, x):
+        return F.relu6(x + 3) / 6
 
 
 class SEModule(nn.Layer):
@@ -26,7 +34,7 @@ class SEModule(nn.Layer):
             nn.ReLU(),
             conv(squeezed, channels),
             nn.BatchNorm2D(channels, epsilon=epsilon),
-            nn.Hardsigmoid(),
+            HardSigmoid(),
         )
 
     def forward(self, x):

@@ -8,6 +8,7 @@ Paper: https://arxiv.org/abs/1905.02244
 from __future__ import annotations
 
 import paddle.nn as nn
+import paddle.nn.functional as F  # noqa: N812
 
 # rows of (kernel, expanded, out, squeeze and excitation, activation, stride)
 SMALL = [
@@ -54,6 +55,13 @@ def conv_bn(inp, oup, kernel, epsilon, stride=1, groups=1, activation=None):
     return nn.Sequential(*layers)
 
 
+class HardSigmoid(nn.Layer):
+    """relu6(x + 3) / 6; ``nn.Hardsigmoid`` computes with 0.1666667 for the sixth, in every precision."""
+
+    def forward(self, x):
+        return F.relu6(x + 3) / 6
+
+
 class SqueezeExcitation(nn.Layer):
     """One factor for every channel; both convolutions have a bias."""
 
@@ -64,7 +72,7 @@ class SqueezeExcitation(nn.Layer):
         self.fc1 = nn.Conv2D(channels, squeezed, 1)
         self.fc2 = nn.Conv2D(squeezed, channels, 1)
         self.activation = nn.ReLU()
-        self.scale_activation = nn.Hardsigmoid()
+        self.scale_activation = HardSigmoid()
 
     def forward(self, x):
         factors = self.avgpool(x)
