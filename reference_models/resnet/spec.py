@@ -140,7 +140,7 @@ def architecture(
 
 def classifier(name: str, title: str, depth: int, **options: int) -> ArchitectureSpec:
     """One of torchvision's, with a thousand classes."""
-    aliases = (Alias(f"torchvision_{name}", "torch"), Alias(f"paddle_vision_{name}", "paddle"))
+    aliases: tuple[Alias, ...] = (Alias(f"torchvision_{name}", "torch"), Alias(f"paddle_vision_{name}", "paddle"))
     if depth == 50 and not options:
         aliases += (Alias("resnet50_v1.5"),)
     paper = PAPERS.get(name.partition("_")[0].rstrip("0123456789"), PAPER)
