@@ -50,6 +50,7 @@ class Layer:
         attributes: ONNX attributes that are part of the structure: kernel_shape, strides, pads, group, dilations
             where they are not 1; ``unit_scale`` is True for a BatchNormalization whose scale is 1 by definition
             (frozen in torch, fix_gamma in MXNet);
+            ``eps`` is that of one whose eps is not the architecture's, in every framework;
             ``affine`` is False for one that has neither scale nor shift: they are 1 and 0, and no parameters.
     """
 
@@ -99,13 +100,18 @@ class LayerList:
             kernel_shape=(kernel, kernel), strides=(stride, stride), pads=(pad,) * 4, group=group, **spread,
         )  # fmt: skip
 
-    def batch_norm(self, name: str, source: str, channels: int, *, gain: float = 1.0, unit_scale: bool = False) -> str:
+    def batch_norm(
+        self, name: str, source: str, channels: int, *, gain: float = 1.0, unit_scale: bool = False,
+        eps: float | None = None,
+    ) -> str:  # fmt: skip
         """A BatchNormalization; ``gain`` damps its seeded scale and shift where it closes a residual branch."""
         parameters = tuple(
             Parameter(f"{name}.{role}", role, (channels,), gain if role in ("scale", "shift") else 1.0)
             for role in ("scale", "shift", "mean", "variance")
         )
-        attributes = {"unit_scale": True} if unit_scale else {}
+        attributes: dict[str, Any] = {"unit_scale": True} if unit_scale else {}
+        if eps is not None:
+            attributes["eps"] = eps
         self.layers.append(Layer(name, "BatchNormalization", (source,), parameters, attributes))
         return name
 

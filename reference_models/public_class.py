@@ -72,8 +72,9 @@ class PublicClass:
         """
         recognition = self._recognition
         arrays = recognition.arrays()
-        public = recognition.architecture.eps["torch"]
+        own = {layer.name: layer.attributes.get("eps") for layer in recognition.architecture.layers()}
         for layer, eps in recognition.eps().items():
+            public = own[layer] or recognition.architecture.eps["torch"]
             if np.float32(eps) == np.float32(public):
                 continue
             name = next(p for p in arrays if p.rpartition(".")[0] == layer and p.endswith(".variance"))

@@ -174,6 +174,11 @@ OPTION_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "num_classes": ("a whole number above 0", _count),
     "alpha": ("a factor above 0", lambda value: _number(value) and value > 0),
     "scale": ("a whole number above 0", _count),
+    "output": ("E, FC, I, J, GDC or GNAP", lambda value: value in ("E", "FC", "I", "J", "GDC", "GNAP")),
+    "blocks": (
+        "four whole numbers above 0",
+        lambda value: isinstance(value, tuple) and len(value) == 4 and all(_count(item) for item in value),
+    ),
     "narrow_last": ("True or False", lambda value: isinstance(value, bool)),
     "normalize": ("True or False", lambda value: isinstance(value, bool)),
     "groups": ("a whole number above 0", _count),

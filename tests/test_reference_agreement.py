@@ -22,6 +22,13 @@ CASES = [
     pytest.param("r18", {"normalize": True, "embedding_size": 128}, marks=pytest.mark.slow),
     ("mobilefacenet", {"normalize": True, "embedding_size": 512}),
     ("mbf", {"scale": 1, "embedding_size": 96}),
+    ("mobilefacenet_y1", {}),
+    pytest.param("mobilefacenet_y2", {"normalize": True}, marks=pytest.mark.slow),
+    pytest.param("fmobilefacenet", {}, marks=pytest.mark.slow),
+    pytest.param("fmobilefacenet", {"output": "FC"}, marks=pytest.mark.slow),
+    pytest.param("fmobilefacenet", {"output": "J"}, marks=pytest.mark.slow),
+    pytest.param("fmobilefacenet", {"output": "GNAP"}, marks=pytest.mark.slow),
+    pytest.param("fmobilefacenet", {"output": "GNAP", "embedding_size": 256}, marks=pytest.mark.slow),
     pytest.param("mbf", {"normalize": True}, marks=pytest.mark.slow),
     pytest.param("mbf_large", {}, marks=pytest.mark.slow),
     ("mobilenet_v2", {"alpha": 0.35}),
@@ -71,6 +78,9 @@ def torch_runner(torch, arch, state, eps):
     net = build(arch.name, "torch", **dict(arch.options) | {"eps": eps})
     net.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()}, strict=True)
     net.double().eval()
+    for module in net.modules():
+        if hasattr(module, "eps"):
+            module.eps = float(np.float32(module.eps))  # where a layer has another eps than the rest
     seen = {}
     for layer, path in arch.names("torch").taps(arch.layers()).items():
         hook = lambda _m, _i, out, layer=layer: seen.__setitem__(layer, out.numpy().copy())  # noqa: E731

@@ -1,0 +1,1 @@
+"""InsightFace's MXNet MobileFaceNet, fmobilefacenet, in PyTorch, PaddlePaddle and MXNet."""
