@@ -168,6 +168,8 @@ def test_frameworks_are_imported_in_named_files_and_functions_only(path: Path) -
 def test_pytest_files_lie_outside_packages_under_unique_names() -> None:
     names: dict[str, Path] = {}
     for path in sorted(PROJECT.glob("[!.]*/**/*.py")):
+        if any(part.startswith(".") for part in path.relative_to(PROJECT).parts):
+            continue  # an environment of a benchmark
         if path.name == "conftest.py":
             pytest.fail(f"{shown(path)}: fixtures belong into parity_tests/pytest_fixtures.py, which addopts loads")
         if path.name.startswith("test_"):
