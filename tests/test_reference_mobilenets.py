@@ -271,9 +271,9 @@ def exported(torch, net, path, opset=17):
 @pytest.mark.parametrize(
     ("name", "options", "opset"),
     [
-        ("mobilenet_v1", {"num_classes": 5}, 17),
+        pytest.param("mobilenet_v1", {"num_classes": 5}, 17, marks=pytest.mark.slow),
         ("mobilenet_v2", {"alpha": 0.35, "num_classes": 10}, 17),
-        ("mobilenet_v2", {"alpha": 0.5, "narrow_last": True}, 11),
+        pytest.param("mobilenet_v2", {"alpha": 0.5, "narrow_last": True}, 11, marks=pytest.mark.slow),
         ("mobilenet_v3_small", {"num_classes": 7}, 12),
         ("mobilenet_v3_se_bn_small", {}, 17),
         pytest.param("mobilenet_v2", {"alpha": 1.4}, 13, marks=pytest.mark.slow),
