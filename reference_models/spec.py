@@ -174,6 +174,7 @@ OPTION_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "num_classes": ("a whole number above 0", _count),
     "alpha": ("a factor above 0", lambda value: _number(value) and value > 0),
     "scale": ("a whole number above 0", _count),
+    "multiplier": ("a factor above 0", lambda value: _number(value) and value > 0),
     "output": ("E, FC, I, J, GDC or GNAP", lambda value: value in ("E", "FC", "I", "J", "GDC", "GNAP")),
     "blocks": (
         "four whole numbers above 0",

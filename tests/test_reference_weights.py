@@ -72,7 +72,15 @@ def test_options_reach_net_and_listing(name, options, framework, request):
 
 @pytest.mark.parametrize(("source", "target"), list(itertools.permutations(FRAMEWORKS, 2)))
 @pytest.mark.parametrize(
-    "name", [*SMALL, "adaface_ir18", "mbf", "mobilefacenet_y1", "resnet18", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+    "name",
+    [
+        *SMALL,
+        "adaface_ir18",
+        "mbf",
+        "mobilefacenet_y1",
+        "resnet18",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW),
+    ],
 )
 def test_exchange_and_back_is_byte_identical(name, source, target):
     arch = spec(name)
@@ -189,6 +197,7 @@ DEPTHS = [
     "r50",
     "mobilefacenet",
     pytest.param("mobilefacenet_y2", marks=pytest.mark.slow),
+    pytest.param("fmobilenet", marks=pytest.mark.slow),
     pytest.param("mbf", marks=pytest.mark.slow),
     pytest.param("mbf_large", marks=pytest.mark.slow),
     pytest.param("r100", marks=pytest.mark.slow),

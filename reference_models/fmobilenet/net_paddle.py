@@ -1,0 +1,86 @@
+"""InsightFace's MobileNet V1 for faces, MXNet's ``fmobilenet``, in PaddlePaddle: aligned faces to embeddings.
+
+The original is a symbol: parameter paths are its names with a dot in front of conv2d, batchnorm and relu. Pixels are
+scaled by the caller.
+Source: deepinsight/insightface, recognition/arcface_mxnet/symbol/fmobilenet.py; https://arxiv.org/abs/1704.04861
+"""
+
+from __future__ import annotations
+
+import paddle
+import paddle.nn as nn
+
+
+class Conv(nn.Layer):
+    """Convolution without bias, BatchNorm and, unless linear, slopes."""
+
+    def __init__(self, inp, oup, k, s=1, p=0, groups=1, linear=False, epsilon=1e-3):
+        super().__init__()
+        self.conv2d = nn.Conv2D(inp, oup, k, stride=s, padding=p, groups=groups, bias_attr=False)
+        self.batchnorm = nn.BatchNorm2D(oup, epsilon=epsilon)
+        self.linear = linear
+        if not linear:
+            self.relu = nn.PReLU(oup)
+
+    def forward(self, x):
+        x = self.batchnorm(self.conv2d(x))
+        return x if self.linear else self.relu(x)
+
+
+class FMobileNet(nn.Layer):
+    """Aligned RGB faces (N, 3, 112, 112), float32, (pixel - 127.5) / 128, to embeddings (N, embedding_size).
+
+    Args:
+        embedding_size: length of the embedding.
+        multiplier: width factor.
+        output: E, FC (E without dropout), J or GDC.
+        stride: of ``conv_1``; 2 takes 224x224.
+        dropout: probability in front of ``pre_fc1``, in E.
+        epsilon: of the BatchNorms behind convolutions; bn1 and fc1 have 2e-5.
+        normalize: True gives embeddings of length 1.
+    """
+
+    def __init__(
+        self,
+        embedding_size: int = 512,
+        multiplier: float = 1.0,
+        output: str = "E",
+        stride: int = 1,
+        dropout: float = 0.4,
+        epsilon: float = 1e-3,
+        normalize: bool = False,
+    ) -> None:
+        super().__init__()
+        self.normalize = normalize
+        self.convolutions = []
+        c = int(32 * multiplier)
+        widths = [c * times for times in (2, 4, 4, 8, 8, 16, 16, 16, 16, 16, 16, 32, 32)]
+        self.append("conv_1", Conv(3, c, 3, stride, 1, epsilon=epsilon))
+        for number, width in enumerate(widths, start=2):
+            s = 2 if number in (3, 5, 7, 13) else 1
+            self.append(f"conv_{number}_dw", Conv(c, c, 3, s, 1, c, epsilon=epsilon))
+            self.append(f"conv_{number}", Conv(c, width, 1, epsilon=epsilon))
+            c = width
+        if output == "GDC":
+            self.append("conv_6dw7_7", Conv(c, 512, 7, groups=512, linear=True, epsilon=epsilon))
+        self.bn1 = nn.BatchNorm2D(c, epsilon=2e-5) if output in ("E", "FC") else None
+        self.dropout = nn.Dropout(dropout if output == "E" else 0.0)
+        self.flatten = nn.Flatten()
+        self.pre_fc1 = nn.Linear(512 if output == "GDC" else c * 7 * 7, embedding_size)
+        self.fc1 = nn.BatchNorm1D(embedding_size, epsilon=2e-5)
+
+    def append(self, name, layer):
+        """Put a convolution behind the others."""
+        self.convolutions.append(name)
+        self.add_sublayer(name, layer)
+
+    def forward(self, x):
+        for name in self.convolutions:
+            x = getattr(self, name)(x)
+        if self.bn1 is not None:
+            x = self.dropout(self.bn1(x))
+        x = self.fc1(self.pre_fc1(self.flatten(x)))
+        if self.normalize:
+            # F.normalize in its parts: as it stands it cannot be saved as a .pdmodel by Paddle 3.3
+            x = x / paddle.clip(paddle.norm(x, p=2, axis=1, keepdim=True), min=1e-12)
+        return x
