@@ -274,8 +274,8 @@ def exported(torch, net, path, opset=17):
         pytest.param("mobilenet_v1", {"num_classes": 5}, 17, marks=pytest.mark.slow),
         ("mobilenet_v2", {"alpha": 0.35, "num_classes": 10}, 17),
         pytest.param("mobilenet_v2", {"alpha": 0.5, "narrow_last": True}, 11, marks=pytest.mark.slow),
-        ("mobilenet_v3_small", {"num_classes": 7}, 12),
-        ("mobilenet_v3_se_bn_small", {}, 17),
+        pytest.param("mobilenet_v3_small", {"num_classes": 7}, 12, marks=pytest.mark.slow),
+        pytest.param("mobilenet_v3_se_bn_small", {}, 17, marks=pytest.mark.slow),
         pytest.param("mobilenet_v2", {"alpha": 1.4}, 13, marks=pytest.mark.slow),
         pytest.param("mobilenet_v3_large", {}, 18, marks=pytest.mark.slow),
         pytest.param("mobilenet_v3_se_bn_large", {}, 13, marks=pytest.mark.slow),
@@ -316,6 +316,7 @@ def test_activations_written_out_are_recognised(tmp_path, torch_module):
     assert {layer.name for layer in found.architecture.layers()} - set(found.layers) <= {"flatten"}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*constant folding:UserWarning")
 def test_a_mean_that_flattens_is_recognised(tmp_path, torch_module):
     """torchvision's MobileNetV2 of the first releases ends in x.mean([2, 3])."""
