@@ -66,3 +66,12 @@ def test_options_are_checked():
     assert spec("fmobilenet").contracts["mxnet"].in_graph
     assert spec("fmobilenet", input_size=224).contracts["torch"].shape == ("batch", 3, 224, 224)
     assert [stage.channels for stage in spec("fmobilenet", multiplier=0.5).stages] == [32, 64, 128, 256, 512]
+
+
+@pytest.mark.parametrize("family", ["fmobilefacenet", "fmobilenet", "mbf"])
+def test_text_of_the_class_imports_torch_itself(family):
+    """The wrapper that is written behind the class in model.py uses the name ``torch``."""
+    from importlib.resources import files
+
+    text = files(f"facecvt.reference_models.{family}").joinpath("net_torch.py").read_text(encoding="utf-8")
+    assert "\nimport torch\n" in text

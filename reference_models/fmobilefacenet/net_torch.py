@@ -18,8 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import nn
 
 LAST_EPS = 2e-5  # of the BatchNorms behind the last 1x1 convolution
 
@@ -57,7 +58,7 @@ class DConv(nn.Module):
         self.conv_dw = Conv(inner, inner, 3, stride, 1, groups=inner, eps=eps)
         self.conv_proj = Conv(inner, out_channels, linear=True, eps=eps)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.conv_proj(self.conv_dw(self.conv_sep(x)))
         return y + x if self.residual else y
 
@@ -74,7 +75,7 @@ class Residual(nn.Sequential):
 class NormAware(nn.Module):
     """Every pixel's vector times the mean length of the batch's vectors over its own length."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         length = (x * x).sum(dim=1, keepdim=True).sqrt()
         return x * (length.mean() / length)
 
@@ -138,7 +139,7 @@ class FMobileFaceNet(nn.Module):
             if hasattr(self, name):
                 getattr(self, name).weight.requires_grad_(False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         for module in self.children():  # they run in the order in which they are defined
             x = module(x)
         return F.normalize(x) if self.normalize else x

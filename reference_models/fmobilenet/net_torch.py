@@ -10,8 +10,9 @@ Source: deepinsight/insightface, recognition/arcface_mxnet/symbol/fmobilenet.py;
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import nn
 
 # channels at multiplier 1 and stride of the pairs conv_2 .. conv_14
 PAIRS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
@@ -84,7 +85,7 @@ class FMobileNet(nn.Module):
         self.fc1 = nn.BatchNorm1d(emb_size, eps=LAST_EPS)
         self.fc1.weight.requires_grad_(False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         for module in self.children():  # they run in the order in which they are defined
             x = module(x)
         return F.normalize(x) if self.normalize else x
