@@ -10,6 +10,7 @@ cannot be read or converted, 4 a framework is missing, 5 not comparable, 70 a bu
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import re
 import signal
@@ -350,6 +351,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     if arguments is None:
         signal.signal(signal.SIGTERM, stop_on_terminate)
+        gc.set_threshold(100_000, 50, 50)  # graphs are many small live objects: looking through them often is waste
         arguments = sys.argv[1:]
     return run(arguments)
 
