@@ -114,7 +114,9 @@ def contestants(name: str) -> list[list[Contestant]]:
     return [
         [
             Contestant(
-                "facecvt mxnet2onnx", [*facecvt, "mxnet2onnx", str(symbol), "-o", str(out / "f.onnx"), *options]
+                "facecvt mxnet2onnx",
+                [*facecvt, "mxnet2onnx", str(symbol), "-o", str(out / "f.onnx"), *options],
+                out / "f.onnx",
             ),
             Contestant("copy of the weights file", ["cp", str(params), str(out / "copy")], out / "copy"),
             Contestant(
@@ -125,7 +127,9 @@ def contestants(name: str) -> list[list[Contestant]]:
         ],
         [
             Contestant(
-                "facecvt paddle2onnx", [*facecvt, "paddle2onnx", str(program), "-o", str(out / "g.onnx"), *options]
+                "facecvt paddle2onnx",
+                [*facecvt, "paddle2onnx", str(program), "-o", str(out / "g.onnx"), *options],
+                out / "g.onnx",
             ),
             Contestant("copy of the weights file", ["cp", str(weights), str(out / "copy")], out / "copy"),
             Contestant(
