@@ -187,8 +187,10 @@ OPTION_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "zero_init_residual": ("True or False", lambda value: isinstance(value, bool)),
     "replace_stride_with_dilation": (
         "three times True or False, or None for never",
-        lambda value: value is None
-        or (isinstance(value, (list, tuple)) and len(value) == 3 and all(isinstance(item, bool) for item in value)),
+        lambda value: (
+            value is None
+            or (isinstance(value, (list, tuple)) and len(value) == 3 and all(isinstance(item, bool) for item in value))
+        ),
     ),
     "norm_layer": (
         "a function of the framework that is built, or None",
