@@ -25,6 +25,8 @@ from readme_block import fill_block
 
 HERE = Path(__file__).resolve().parent
 WORK = HERE / "work"
+# Bytecode is kept, as after any install: without it every run of an editable checkout would compile its sources again.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 PEERS = {
     "mxnet": ("mxnet==1.9.1", "numpy==1.23.5", "onnx==1.13.1", "protobuf<4"),
     "paddle2onnx": ("paddle2onnx==2.1.0", "paddlepaddle==3.3.1", "packaging"),
@@ -67,7 +69,7 @@ class Contestant:
         log = WORK / "last.log"
         with log.open("wb") as output:
             start = time.perf_counter()
-            process = subprocess.Popen(self.command, stdout=output, stderr=output, cwd=WORK)
+            process = subprocess.Popen(self.command, stdout=output, stderr=output, cwd=WORK, env=ENVIRONMENT)
             _, status, usage = os.wait4(process.pid, 0)
             elapsed = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
