@@ -86,10 +86,10 @@ class _MessageReader:
 
     def message(self, schema: Message, start: int, end: int) -> Record:
         record: Record = {field.name: [] for field in schema.fields.values() if field.repeated}
-        position = start
+        position, what = start, f"a field key of {schema.name}"
         while position < end:
             key_offset = position
-            key, position = self.varint(position, end, f"a field key of {schema.name}")
+            key, position = self.varint(position, end, what)
             number, wire_type = key >> 3, key & 7
             field = schema.fields.get(number)
             if field is None:
@@ -145,6 +145,8 @@ class _MessageReader:
         return number, position + layout.size
 
     def varint(self, position: int, end: int, what: str) -> tuple[int, int]:
+        if position < end and self.view[position] < 0x80:  # most are one byte long
+            return self.view[position], position + 1
         start, value, shift = position, 0, 0
         while True:
             if position == end:
