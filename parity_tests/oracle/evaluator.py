@@ -192,3 +192,32 @@ class Evaluator:
                 f"but the model uses {wanted}"
             )
         return results
+
+
+class GraphOracle:
+    """What the oracles of all formats have in common: steps to evaluate, and the names of what goes in and comes out.
+
+    Attributes:
+        evaluator: the steps that are evaluated, for whoever wants to know what depends on what.
+    """
+
+    evaluator: Evaluator
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of what must be fed, in the source's order; weights and labels are not among them."""
+        return list(self.evaluator.inputs)
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the source's outputs, in their order."""
+        return [name for name, _ in self.evaluator.outputs]
+
+    @property
+    def layer_names(self) -> list[str]:
+        """Names of all computed values in the order in which they are computed."""
+        return self.evaluator.layer_names
+
+    def run(self, feeds: Mapping[str, Value], on_value: OnValue | None = None) -> dict[str, Value]:
+        """Evaluate; see :meth:`Evaluator.run`."""
+        return self.evaluator.run(feeds, on_value)

@@ -6,8 +6,6 @@ Values have the names that MXNet gives them: ``<node>_output``, ``<node>_output0
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -20,12 +18,11 @@ from facecvt.parity_tests.oracle import (  # noqa: F401 - importing a family reg
     mxnet_ops_normalise,
     mxnet_ops_shape,
 )
-from facecvt.parity_tests.oracle.evaluator import Evaluator, Key, OnValue, Step
+from facecvt.parity_tests.oracle.evaluator import Evaluator, GraphOracle, Key, Step
 from facecvt.parity_tests.oracle.mxnet_attributes import MXNET_OPERATORS, MxnetAttributes
-from facecvt.parity_tests.oracle.values import Value
 
 
-class MxnetOracle:
+class MxnetOracle(GraphOracle):
     """An MXNet model in numpy.
 
     Args:
@@ -75,31 +72,7 @@ class MxnetOracle:
             names.update(zip(keys, shown, strict=True))
             steps.append(Step(node.name, node.op, tuple(node.inputs[: definition.operands]), keys, shown, compute))
         outputs = [(names.get(head, nodes[head[0]].name), head) for head in model.symbol.heads]
-        self._evaluator = Evaluator(source, steps, constants, inputs, outputs, self.dtype, cast_inputs=True)
-
-    @property
-    def evaluator(self) -> Evaluator:
-        """The steps that are evaluated, for whoever wants to know what depends on what."""
-        return self._evaluator
-
-    @property
-    def input_names(self) -> list[str]:
-        """Names of what must be fed: variables without a weight, labels left out."""
-        return list(self._evaluator.inputs)
-
-    @property
-    def output_names(self) -> list[str]:
-        """Names of the heads, in their order."""
-        return [name for name, _ in self._evaluator.outputs]
-
-    @property
-    def layer_names(self) -> list[str]:
-        """Names of all computed values in the order in which they are computed."""
-        return self._evaluator.layer_names
-
-    def run(self, feeds: Mapping[str, Value], on_value: OnValue | None = None) -> dict[str, Value]:
-        """Evaluate; see :meth:`facecvt.parity_tests.oracle.evaluator.Evaluator.run`."""
-        return self._evaluator.run(feeds, on_value)
+        self.evaluator = Evaluator(source, steps, constants, inputs, outputs, self.dtype, cast_inputs=True)
 
 
 def _used_nodes(model: MxnetModel) -> list[int]:

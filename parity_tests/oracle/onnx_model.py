@@ -6,7 +6,6 @@ other integers stay integers; every floating point type becomes the oracle's own
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,13 @@ from facecvt.parity_tests.oracle import (  # noqa: F401 - importing a family reg
     onnx_ops_reduce,
     onnx_ops_shape,
 )
-from facecvt.parity_tests.oracle.evaluator import Evaluator, Key, OnValue, Step
+from facecvt.parity_tests.oracle.evaluator import Evaluator, GraphOracle, Key, Step
 from facecvt.parity_tests.oracle.onnx_attributes import ONNX_OPERATORS, OnnxAttributes
-from facecvt.parity_tests.oracle.values import Value
 
 OWN_DOMAINS = ("", "ai.onnx")
 
 
-class OnnxOracle:
+class OnnxOracle(GraphOracle):
     """An ONNX model in numpy.
 
     Args:
@@ -66,7 +64,7 @@ class OnnxOracle:
         inputs: dict[str, Key] = {item.name: item.name for item in graph.input if item.name not in constants}
         steps = [self._step(node, opset) for node in nodes]
         outputs: list[tuple[str, Key]] = [(item.name, item.name) for item in graph.output]
-        self._evaluator = Evaluator(source, steps, constants, inputs, outputs, self.dtype)
+        self.evaluator = Evaluator(source, steps, constants, inputs, outputs, self.dtype)
 
     def _step(self, node: Any, opset: int) -> Step:
         build = ONNX_OPERATORS.get(_operator(node))
@@ -78,30 +76,6 @@ class OnnxOracle:
         attributes.finish()
         names = tuple(name or None for name in node.output)
         return Step(_name(node), node.op_type, tuple(name or None for name in node.input), names, names, compute)
-
-    @property
-    def evaluator(self) -> Evaluator:
-        """The steps and how they are evaluated."""
-        return self._evaluator
-
-    @property
-    def input_names(self) -> list[str]:
-        """Names of what must be fed: graph inputs without an initializer."""
-        return list(self._evaluator.inputs)
-
-    @property
-    def output_names(self) -> list[str]:
-        """Names of the graph's outputs, in their order."""
-        return [name for name, _ in self._evaluator.outputs]
-
-    @property
-    def layer_names(self) -> list[str]:
-        """Names of all computed values in the order in which they are computed."""
-        return self._evaluator.layer_names
-
-    def run(self, feeds: Mapping[str, Value], on_value: OnValue | None = None) -> dict[str, Value]:
-        """Evaluate; see :meth:`facecvt.parity_tests.oracle.evaluator.Evaluator.run`. Integer inputs stay integers."""
-        return self._evaluator.run(feeds, on_value)
 
 
 def _load(path: str | Path) -> Any:

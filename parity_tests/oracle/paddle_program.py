@@ -24,7 +24,7 @@ from facecvt.parity_tests.oracle import (  # noqa: F401 - importing a family reg
     paddle_ops_shape,
     paddle_ops_tensor,
 )
-from facecvt.parity_tests.oracle.evaluator import Evaluator, Key, OnValue, Step
+from facecvt.parity_tests.oracle.evaluator import Evaluator, GraphOracle, Key, Step
 from facecvt.parity_tests.oracle.paddle_attributes import (
     LEGACY_OPERATORS,
     PIR_OPERATORS,
@@ -33,10 +33,10 @@ from facecvt.parity_tests.oracle.paddle_attributes import (
     PaddleDefinition,
 )
 from facecvt.parity_tests.oracle.registry import OperatorTable
-from facecvt.parity_tests.oracle.values import Compute, Value
+from facecvt.parity_tests.oracle.values import Compute
 
 
-class PaddleOracle:
+class PaddleOracle(GraphOracle):
     """A Paddle model in numpy.
 
     Args:
@@ -71,7 +71,7 @@ class PaddleOracle:
             assert definition is not None
             steps.append(self._step(index, op, definition, latest, source, program))
         outputs = [(name, _key(name, latest, source, "the program's outputs", program)) for name in program.outputs]
-        self._evaluator = Evaluator(source, steps, constants, inputs, outputs, self.dtype)
+        self.evaluator = Evaluator(source, steps, constants, inputs, outputs, self.dtype)
 
     def _step(
         self,
@@ -116,30 +116,6 @@ class PaddleOracle:
 
         typed: Compute = compute
         return Step(op.name, op.type, tuple(keys), written, tuple(names), typed)
-
-    @property
-    def evaluator(self) -> Evaluator:
-        """The steps that are evaluated, for whoever wants to know what depends on what."""
-        return self._evaluator
-
-    @property
-    def input_names(self) -> list[str]:
-        """Names of the fed variables, in the program's order."""
-        return list(self._evaluator.inputs)
-
-    @property
-    def output_names(self) -> list[str]:
-        """Names of the fetched values, in the program's order."""
-        return [name for name, _ in self._evaluator.outputs]
-
-    @property
-    def layer_names(self) -> list[str]:
-        """Names of all computed values in the order in which they are computed."""
-        return self._evaluator.layer_names
-
-    def run(self, feeds: Mapping[str, Value], on_value: OnValue | None = None) -> dict[str, Value]:
-        """Evaluate; see :meth:`facecvt.parity_tests.oracle.evaluator.Evaluator.run`. Integer inputs stay integers."""
-        return self._evaluator.run(feeds, on_value)
 
 
 def _named_slots(slots: Mapping[str, Sequence[str]], names: Sequence[str], dialect: str) -> dict[str, list[str]]:
