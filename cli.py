@@ -23,12 +23,12 @@ import click
 from click.shell_completion import CompletionItem
 
 from facecvt import __version__
+from facecvt.converters.targets import CONVERSIONS, TARGETS
 
 if TYPE_CHECKING:
     from facecvt.converters.formats.locate import Framework
     from facecvt.parity_tests.report.reporter import Reporter
 
-CONVERSIONS = (("mxnet", "onnx"), ("paddle", "onnx"), ("mxnet", "torch"), ("paddle", "torch"), ("onnx", "torch"))
 TITLES = {"mxnet": "MXNet", "paddle": "Paddle", "onnx": "ONNX", "torch": "PyTorch"}
 ARTICLES = {"mxnet": "an", "paddle": "a", "onnx": "an"}
 SPELLINGS = {
@@ -133,16 +133,19 @@ ARCH = click.option(
     help="auto: a recognised architecture gets the public class and its state_dict keys.",
 )
 
+TARGET_OPTIONS = {"opset": OPSET, "safetensors": SAFETENSORS, "arch": ARCH}
+
 
 def add_conversion(source: str, target: str) -> None:
     """Define the command that converts ``source`` to ``target``."""
-    place, default = ("file", "NAME.onnx") if target == "onnx" else ("folder", "NAME")
+    place = "folder" if TARGETS[target].is_folder else "file"
+    default = f"NAME{TARGETS[target].suffix}"
     options: list[Any] = [
         click.argument("model", type=ModelArgument()),
         click.option("-o", "--output", metavar="PATH", help=f"The {place} to write.  [default: ./{default}]"),
         click.option("--force", is_flag=True, help="Replace an existing target."),
         *([EPOCH] if source == "mxnet" else []),
-        *([OPSET] if target == "onnx" else [SAFETENSORS, ARCH]),
+        *(TARGET_OPTIONS[option] for option in TARGETS[target].options),
         click.option("--input", "inputs", type=InputShape(), multiple=True, help="Shape of an input, repeatable."),
         COLOR,
         click.option("--no-verify", is_flag=True, help="Write only; do not run both sides against each other."),

@@ -15,9 +15,7 @@ from typing import Any, Protocol
 from facecvt.converters.contract import InputContract
 from facecvt.converters.errors import UsageError
 from facecvt.converters.graph import Graph
-
-SOURCES = ("mxnet", "paddle", "onnx")
-TARGETS = ("onnx", "torch")
+from facecvt.converters.targets import SOURCES, WriteOptions, writer_for
 
 
 class Architecture(Protocol):
@@ -57,11 +55,11 @@ class Conversion:
         source_model: the format record that was read: MxnetModel, PaddleModel, or the path of an ONNX file.
         source_files: files of the source.
         graph: the canonical graph as it was written.
-        target_framework: "onnx" or "torch".
+        target_framework: a key of ``targets.TARGETS``.
         target: the file or folder that was written.
-        files: every file written.
-        taps: canonical value name -> where the target holds that value: ONNX value name, ``line:N`` of ``model.py``
-            whose statement assigns it, or ``module:PATH`` whose output it is.
+        files: every file written; the one that a runtime opens comes first.
+        taps: canonical value name -> where the target holds that value, as its runtime spells it: ONNX value name,
+            ``line:N`` of ``model.py`` whose statement assigns it, or ``module:PATH`` whose output it is.
         contracts: one input contract an input.
         warnings: what the user should know.
         recognised: name of the reference architecture whose public names were used, else None.
@@ -98,8 +96,8 @@ def convert_files(
     Args:
         source_framework: "mxnet", "paddle" or "onnx".
         files: what ``formats.locate`` found: MxnetFiles, PaddleFiles or OnnxFiles.
-        target_framework: "onnx" or "torch".
-        target: the ``.onnx`` file, or the folder of a PyTorch model; replaced if it exists.
+        target_framework: a key of ``targets.TARGETS``.
+        target: the ``.onnx`` file, or the folder of any other model; replaced if it exists.
         opset: of an ONNX target.
         input_shapes: shapes of inputs by name, batch included, where the source holds none or others.
         color: "RGB" or "BGR", what the caller knows the model is fed; recorded in the contract of image inputs.
@@ -111,39 +109,21 @@ def convert_files(
     Raises:
         ConversionError: the model cannot be read or converted; nothing was written.
     """
+    write = writer_for(target_framework)
     model, graph = read_source(source_framework, files, input_shapes)
     recognised = recogniser(graph) if recogniser is not None else None
     if color is not None:
         graph.contracts = [replace(item, color=color) if item.layout == "NCHW" else item for item in graph.contracts]
-    target = Path(target)
-    if target_framework == "onnx":
-        from facecvt.converters.writers.to_onnx import onnx_taps, write_onnx
-
-        total = sum(value.const_value.nbytes for value in graph.body.initializers.values() if value.const_value)
-        done = 0
-
-        def advance(nbytes: int) -> None:
-            nonlocal done
-            done += nbytes
-            progress("writing", done, total)
-
-        written = write_onnx(graph, target, opset, advance=advance)
-        taps = onnx_taps(graph)
-    elif target_framework == "torch":
-        from facecvt.converters.writers.to_torch import write_torch
-
-        written, taps = write_torch(graph, target, architecture=recognised, safetensors=safetensors)
-    else:
-        raise UsageError(f"no writer for {target_framework!r}; there are {', '.join(TARGETS)}")
+    written = write(graph, Path(target), WriteOptions(opset, safetensors, recognised, progress))
     return Conversion(
         source_framework=source_framework,
         source_model=model,
         source_files=tuple(files.files()),
         graph=graph,
         target_framework=target_framework,
-        target=target,
-        files=written,
-        taps=taps,
+        target=Path(target),
+        files=written.files,
+        taps=written.taps,
         contracts=list(graph.contracts),
         warnings=list(graph.warnings),
         recognised=recognised.name if recognised is not None else None,

@@ -12,7 +12,22 @@ from typing import Any
 from facecvt.converters.graph import CANONICAL_OPSET
 from facecvt.converters.ops.registry import DIRECTIONS, lowerings, table
 
-COLUMNS = {"from_mxnet": "MXNet", "from_paddle": "Paddle", "from_onnx": "ONNX", "to_torch": "to PyTorch"}
+COLUMNS = {
+    "from_mxnet": "MXNet",
+    "from_paddle": "Paddle",
+    "from_onnx": "ONNX",
+    "to_torch": "to PyTorch",
+    "to_mxnet": "to MXNet",
+    "to_paddle": "to Paddle",
+}
+COUNTED = {
+    "from_mxnet": "read from MXNet",
+    "from_paddle": "read from Paddle",
+    "from_onnx": "read from ONNX",
+    "to_torch": "written to PyTorch",
+    "to_mxnet": "written to MXNet",
+    "to_paddle": "written to Paddle",
+}
 
 
 @dataclass(frozen=True)
@@ -72,8 +87,8 @@ def markdown() -> str:
         f"Every source operator becomes ONNX operators of opset {CANONICAL_OPSET}. An ONNX target is of opset 13, or "
         f"of the one from 11 to {CANONICAL_OPSET} that `--opset` names.",
         "",
-        "| read from MXNet | read from Paddle | read from ONNX | written to PyTorch |",
-        "|---|---|---|---|",
+        f"| {' | '.join(COUNTED[direction] for direction in DIRECTIONS)} |",
+        f"|{'---|' * len(DIRECTIONS)}",
         f"| {' | '.join(str(counts[direction]) for direction in DIRECTIONS)} |",
     ]
     for family in sorted({family for row in rows for family in row.families}):

@@ -13,6 +13,7 @@ from importlib import metadata
 from typing import Any
 
 from facecvt import __version__
+from facecvt.converters.targets import CONVERSIONS, TARGETS
 from facecvt.reference_models.frameworks import PIP_COMMANDS
 
 CORE = ("numpy", "onnx", "onnx-ir", "onnxruntime", "click", "rich")
@@ -99,16 +100,17 @@ PURPOSES = {
     "click": "the command line",
     "rich": "tables and progress",
     "torch": "verifying PyTorch targets",
-    "paddlepaddle": "seeded Paddle weights of the reference models",
-    "mxnet": "seeded MXNet weights of the reference models",
+    "paddlepaddle": "verifying Paddle targets, seeded Paddle weights of the reference models",
+    "mxnet": "verifying MXNet targets, seeded MXNet weights of the reference models",
 }
 
 # task -> packages it needs; reading and writing a model needs no framework at all
 NEEDS: dict[str, tuple[str, ...]] = {
-    "mxnet2onnx, paddle2onnx: convert": ("numpy", "onnx", "onnx-ir"),
-    "mxnet2onnx, paddle2onnx: verify": ("onnxruntime",),
-    "mxnet2torch, paddle2torch, onnx2torch: convert": ("numpy", "onnx", "onnx-ir"),
-    "mxnet2torch, paddle2torch, onnx2torch: verify": ("torch",),
+    **{
+        f"{', '.join(f'{source}2{target}' for source, wanted in CONVERSIONS if wanted == target)}: {what}": needed
+        for target, form in TARGETS.items()
+        for what, needed in {"convert": ("numpy", "onnx", "onnx-ir"), "verify": (form.package,)}.items()
+    },
     "mxnet2*: a reference model by name": ("mxnet",),
     "paddle2*: a reference model by name": ("paddlepaddle",),
     "inspect, ops, models": ("numpy", "onnx", "onnx-ir"),

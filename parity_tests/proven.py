@@ -4,7 +4,7 @@ MODEL is looked for as a path first, in any of its framework's spellings. Only w
 it the name of a reference architecture, whose seeded weights are then written into a temporary folder and converted.
 
     target is ONNX       ./<name>.onnx
-    target is PyTorch    ./<name>/, or ./<name>_torch/ where the model itself lies in ./<name>/
+    any other target     ./<name>/, or ./<name>_<framework>/ where the model itself lies in ./<name>/
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facecvt.converters.conversion import SOURCES, TARGETS, Conversion, convert_files
+from facecvt.converters.conversion import Conversion, convert_files
 from facecvt.converters.errors import UsageError
 from facecvt.converters.formats.atomic import refuse_existing
 from facecvt.converters.formats.detect import detect, holds_model
 from facecvt.converters.formats.locate import Framework, ModelFiles, locate, located
 from facecvt.converters.graph import Graph
+from facecvt.converters.targets import CONVERSIONS, TARGETS
 from facecvt.reference_models.public_class import public_class
 
 if TYPE_CHECKING:
@@ -94,8 +95,8 @@ def convert_and_verify(
     Args:
         model: a path in any spelling, an archive, or the name of a reference architecture.
         source_framework: "mxnet", "paddle" or "onnx"; None finds out from the path.
-        target_framework: "onnx" or "torch".
-        output: file (ONNX) or folder (PyTorch) to write; by default in the current folder under the model's name.
+        target_framework: a key of ``targets.TARGETS``.
+        output: file (ONNX) or folder (all others) to write; by default in the current folder under the model's name.
         force: replace an existing target.
         epoch: MXNet: which weights, where several lie there.
         opset: of an ONNX target, 11 to 21.
@@ -112,7 +113,7 @@ def convert_and_verify(
         FrameworkMissingError: a reference architecture whose framework is not installed.
     """
     source_framework = source_framework or detect(model)
-    if source_framework not in SOURCES or target_framework not in TARGETS or source_framework == target_framework:
+    if (source_framework, target_framework) not in CONVERSIONS:
         raise UsageError(f"facecvt does not convert {source_framework} to {target_framework}")
     if arch not in ("auto", "none"):
         raise UsageError(f"arch is 'auto' or 'none', not {arch!r}")
@@ -156,14 +157,14 @@ def default_target(name: str, target_framework: str, inputs: Sequence[Path] = ()
 
     Args:
         name: the model's name.
-        target_framework: ONNX gets a file; PyTorch a folder, of another name where the source's files lie in it.
+        target_framework: ONNX gets a file; the others a folder, of another name where the source's files lie in it.
         inputs: files of the source.
     """
-    if target_framework == "onnx":
-        return Path(f"{name}.onnx")
+    if not TARGETS[target_framework].is_folder:
+        return Path(f"{name}{TARGETS[target_framework].suffix}")
     folder = Path(name)
     holds_input = any(folder.resolve() in path.resolve().parents for path in inputs)
-    return Path(f"{name}_torch") if holds_input else folder
+    return Path(f"{name}_{target_framework}") if holds_input else folder
 
 
 @contextmanager

@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from facecvt import __version__, cli
-from facecvt.converters import conversion, errors
+from facecvt.converters import errors, targets
+from facecvt.parity_tests.runtimes.open_target import OPENERS
 
 COMMANDS = list(cli.program.commands)
 FACECVT = [sys.executable, "-m", "facecvt.cli"]
@@ -36,10 +37,13 @@ def run_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
 
 
 def test_the_conversions_are_those_of_the_engine() -> None:
-    possible = {(s, t) for s in conversion.SOURCES for t in conversion.TARGETS if s != t}
-    assert set(cli.CONVERSIONS) == possible
-    assert [f"{source}2{target}" for source, target in cli.CONVERSIONS] == COMMANDS[:5]
-    assert COMMANDS[5:] == ["inspect", "ops", "models", "doctor", "completion"]
+    possible = {(s, t) for s in targets.SOURCES for t in targets.TARGETS if s != t}
+    assert set(targets.CONVERSIONS) == possible
+    others = ["inspect", "ops", "models", "doctor", "completion"]
+    assert [*(f"{source}2{target}" for source, target in targets.CONVERSIONS), *others] == COMMANDS
+    for framework in targets.TARGETS:
+        assert callable(targets.writer_for(framework))
+        assert framework in OPENERS
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@
     from_paddle(*operators)   rule(op: PaddleOp, b: Builder)  -> the same; one rule for legacy and PIR spelling
     from_onnx(*operators)     rule(op: OnnxOp, b: Builder)    -> the same; any opset from 7 to the canonical one
     to_torch(*operators)      rule(node: ir.Node, t: TorchCode) -> None
+    to_mxnet(*operators)      rule(node: ir.Node, m: MxnetNodes) -> None
+    to_paddle(*operators)     rule(node: ir.Node, p: PaddleProgramCode) -> None
     lower(operator, below=N)  rule(node: ir.Node, opset: int) -> None; rewrites a canonical node for an older opset
 
 A rule is registered by decorating it. A second registration of the same operator raises and names both. Rules are
@@ -35,7 +37,7 @@ class LoweringRule:
     rewrite: Callable[..., None]
 
 
-DIRECTIONS = ("from_mxnet", "from_paddle", "from_onnx", "to_torch")
+DIRECTIONS = ("from_mxnet", "from_paddle", "from_onnx", "to_torch", "to_mxnet", "to_paddle")
 
 _rules: dict[str, dict[str, Callable[..., Any]]] = {direction: {} for direction in DIRECTIONS}
 _lowerings: dict[str, list[LoweringRule]] = {}
@@ -74,6 +76,16 @@ def from_onnx(*operators: str) -> Callable[[Rule], Rule]:
 def to_torch(*operators: str) -> Callable[[Rule], Rule]:
     """Register a rule that writes these canonical operators as PyTorch code."""
     return _register("to_torch", operators)
+
+
+def to_mxnet(*operators: str) -> Callable[[Rule], Rule]:
+    """Register a rule that writes these canonical operators as MXNet nodes."""
+    return _register("to_mxnet", operators)
+
+
+def to_paddle(*operators: str) -> Callable[[Rule], Rule]:
+    """Register a rule that writes these canonical operators as operators of a Paddle program."""
+    return _register("to_paddle", operators)
 
 
 def lower(operator: str, *, below: int) -> Callable[[Rule], Rule]:

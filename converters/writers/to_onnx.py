@@ -22,11 +22,25 @@ from facecvt.converters.formats.onnx_file import (
 from facecvt.converters.graph import FileTensor, Graph, attribute, name_of
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.passes.lower_opset import lower_opset
+from facecvt.converters.targets import WriteOptions, Written
 
 DEFAULT_OPSET = 13
 IR_VERSIONS = {11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
 INTEGER_RESULT = frozenset(("Shape", "ArgMax", "ArgMin", "NonZero", "Size"))
 BOOLEAN_RESULT = frozenset(("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "Not", "And", "Or"))
+
+
+def write_target(graph: Graph, path: Path, options: WriteOptions) -> Written:
+    """:func:`write_onnx` with its progress told, as :mod:`facecvt.converters.targets` calls it."""
+    total = sum(value.const_value.nbytes for value in graph.body.initializers.values() if value.const_value)
+    done = 0
+
+    def advance(nbytes: int) -> None:
+        nonlocal done
+        done += nbytes
+        options.progress("writing", done, total)
+
+    return Written(write_onnx(graph, path, options.opset, advance=advance), onnx_taps(graph))
 
 
 def write_onnx(

@@ -21,6 +21,7 @@ from facecvt.converters.formats.safetensors_file import write_safetensors
 from facecvt.converters.formats.torch_state import write_state_dict
 from facecvt.converters.graph import Graph, NumpyArray, name_of
 from facecvt.converters.ops.registry import rule_for
+from facecvt.converters.targets import WriteOptions, Written
 from facecvt.converters.torch_code import VANISHING, TorchCode
 
 TORCH_DTYPES = {
@@ -48,6 +49,11 @@ def load(weights: str | Path | None = None) -> Model:
     model.load_state_dict(state)
     return model.eval()
 '''
+
+
+def write_target(graph: Graph, folder: Path, options: WriteOptions) -> Written:
+    """:func:`write_torch`, as :mod:`facecvt.converters.targets` calls it."""
+    return Written(*write_torch(graph, folder, architecture=options.architecture, safetensors=options.safetensors))
 
 
 def write_torch(

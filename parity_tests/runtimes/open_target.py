@@ -1,11 +1,17 @@
-"""The runtime that runs what a conversion wrote."""
+"""The runtime that runs what a conversion wrote: one function a target framework.
+
+Inputs are fed under the source's names; a target that has no names of its own for what it returns gives its outputs
+those of the graph, by position.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from facecvt.converters.errors import UsageError
 from facecvt.converters.graph import name_of
+from facecvt.converters.targets import TARGETS
 
 if TYPE_CHECKING:
     from facecvt.converters.conversion import Conversion
@@ -13,24 +19,53 @@ if TYPE_CHECKING:
 
 
 def open_target(conversion: Conversion) -> Runtime:
-    """A runtime on a conversion's target, not yet entered.
+    """A runtime on a conversion's target, not yet entered."""
+    opener = OPENERS.get(conversion.target_framework)
+    if opener is None:
+        raise UsageError(f"there is no runtime for {conversion.target_framework!r} targets yet")
+    return opener(conversion)
 
-    Inputs are fed under the source's names; a PyTorch model has no names for what it returns, so its outputs take
-    those of the graph, by position.
-    """
-    if conversion.target_framework == "onnx":
-        from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime
 
-        return OrtRuntime(conversion.target)
-    if conversion.target_framework == "torch":
-        from facecvt.parity_tests.runtimes.runtime_torch import TorchRuntime
+def open_onnx(conversion: Conversion) -> Runtime:
+    """ONNX Runtime on the written file."""
+    from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime
 
-        inputs = [name_of(value) for value in conversion.graph.inputs]
-        outputs = [name_of(value) for value in conversion.graph.outputs]
-        return TorchRuntime(conversion.target, inputs, outputs)
-    raise UsageError(f"there is no runtime for {conversion.target_framework!r} targets yet")
+    return OrtRuntime(conversion.target)
+
+
+def open_torch(conversion: Conversion) -> Runtime:
+    """PyTorch on the written folder."""
+    from facecvt.parity_tests.runtimes.runtime_torch import TorchRuntime
+
+    inputs = [name_of(value) for value in conversion.graph.inputs]
+    outputs = [name_of(value) for value in conversion.graph.outputs]
+    return TorchRuntime(conversion.target, inputs, outputs)
+
+
+def open_mxnet(conversion: Conversion) -> Runtime:
+    """MXNet on the written symbol and weights."""
+    from facecvt.parity_tests.runtimes.runtime_mxnet import MxnetRuntime
+
+    symbol, params = conversion.files[:2]
+    return MxnetRuntime(symbol, params, [name_of(value) for value in conversion.graph.inputs])
+
+
+def open_paddle(conversion: Conversion) -> Runtime:
+    """Paddle on the written program and weights."""
+    from facecvt.parity_tests.runtimes.runtime_paddle import PaddleRuntime
+
+    program, weights = conversion.files[:2]
+    return PaddleRuntime(program, weights)
+
+
+OPENERS: dict[str, Callable[[Conversion], Runtime]] = {
+    "onnx": open_onnx,
+    "torch": open_torch,
+    "mxnet": open_mxnet,
+    "paddle": open_paddle,
+}
 
 
 def names_its_outputs(conversion: Conversion) -> bool:
     """Whether the target's format itself names the outputs."""
-    return conversion.target_framework != "torch"
+    return TARGETS[conversion.target_framework].names_outputs
