@@ -12,7 +12,7 @@ A parameter's canonical name is ``<layer>.<role>``, where the layer's name is it
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,24 +80,31 @@ class LayerList:
     layers: list[Layer] = field(default_factory=list)
 
     def _append(
-        self, name: str, op: str, inputs: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]], **attributes: Any
-    ) -> str:
-        parameters = tuple(Parameter(f"{name}.{role}", role, shape) for role, shape in shapes.items())
+        self, name: str, op: str, inputs: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]], gain: float = 1.0,
+        **attributes: Any,
+    ) -> str:  # fmt: skip
+        parameters = tuple(Parameter(f"{name}.{role}", role, shape, gain) for role, shape in shapes.items())
         self.layers.append(Layer(name, op, inputs, parameters, attributes))
         return name
 
     def conv(
-        self, name: str, source: str, channels: tuple[int, int], kernel: int, *, stride: int = 1, pad: int = 0,
-        group: int = 1, bias: bool = False, dilation: int = 1,
+        self, name: str, source: str, channels: tuple[int, int], kernel: int, *, stride: int = 1,
+        pad: int | tuple[int, int, int, int] = 0, group: int = 1, bias: bool = False, dilation: int = 1,
+        gain: float = 1.0,
     ) -> str:  # fmt: skip
-        """A square convolution from channels[0] to channels[1]."""
+        """A square convolution from channels[0] to channels[1].
+
+        ``pad`` is that of every side, or those of top, left, bottom and right; ``gain`` damps the seeded weight and
+        bias where the convolution closes a residual branch that has no BatchNormalization.
+        """
         shapes: dict[str, tuple[int, ...]] = {"weight": (channels[1], channels[0] // group, kernel, kernel)}
         if bias:
             shapes["bias"] = (channels[1],)
         spread = {} if dilation == 1 else {"dilations": (dilation, dilation)}
+        pads = (pad,) * 4 if isinstance(pad, int) else pad
         return self._append(
-            name, "Conv", (source,), shapes,
-            kernel_shape=(kernel, kernel), strides=(stride, stride), pads=(pad,) * 4, group=group, **spread,
+            name, "Conv", (source,), shapes, gain,
+            kernel_shape=(kernel, kernel), strides=(stride, stride), pads=pads, group=group, **spread,
         )  # fmt: skip
 
     def batch_norm(
@@ -158,6 +165,22 @@ class LayerList:
     def add(self, name: str, branch: str, shortcut: str) -> str:
         """The sum that closes a residual unit."""
         return self._append(name, "Add", (branch, shortcut), {})
+
+    def pad_channels(self, name: str, source: str, extra: int) -> str:
+        """Maps of zeros behind the last channel."""
+        return self._append(name, "Pad", (source,), {}, pads=(0, 0, 0, 0, 0, extra, 0, 0))
+
+    def channels_last(self, name: str, source: str) -> str:
+        """(N, C, H, W) to (N, H, W, C)."""
+        return self._append(name, "Transpose", (source,), {}, perm=(0, 2, 3, 1))
+
+    def rows(self, name: str, source: str, width: int) -> str:
+        """All but the batch cut into rows: to (N, rows, width)."""
+        return self._append(name, "Reshape", (source,), {}, shape=(0, -1, width))
+
+    def concat(self, name: str, sources: Sequence[str], axis: int) -> str:
+        """Values joined along an axis."""
+        return self._append(name, "Concat", tuple(sources), {}, axis=axis)
 
     def flatten(self, name: str, source: str) -> str:
         """(N, C, H, W) to (N, C*H*W)."""

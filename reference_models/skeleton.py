@@ -21,7 +21,7 @@ from facecvt.reference_models.layers import INPUT, Layer
 NETWORK_INPUT = -1
 COMMUTATIVE = ("Add", "Mul")
 WINDOW_ATTRIBUTES = ("kernel_shape", "strides", "pads", "group", "dilations", "ceil_mode")
-COMPARED_ATTRIBUTES = (*WINDOW_ATTRIBUTES, "min", "max", "alpha", "beta")
+COMPARED_ATTRIBUTES = (*WINDOW_ATTRIBUTES, "min", "max", "alpha", "beta", "perm", "shape", "axis")
 POOLS = ("MaxPool", "AveragePool")
 Numbers = dict[tuple[Any, ...], int]
 
@@ -128,8 +128,19 @@ def add_piece(pieces: list[Piece], piece: Piece) -> int:
             for index in piece.inputs
         )
         piece.inputs = feeding
+    if piece.op == "Conv" and piece.inputs[0] != NETWORK_INPUT and pieces[piece.inputs[0]].op == "Pad":
+        _take_padding(piece, pieces[piece.inputs[0]])
     pieces.append(piece)
     return len(pieces) - 1
+
+
+def _take_padding(conv: Piece, pad: Piece) -> None:
+    """Count zeros that are put around the maps in front of a convolution as padding of the convolution."""
+    amounts, own = pad.attributes["pads"], conv.attributes["pads"]
+    if len(amounts) == 8 and len(own) == 4 and not isinstance(own, str) and not any((*amounts[:2], *amounts[4:6])):
+        around = (*amounts[2:4], *amounts[6:])
+        conv.attributes["pads"] = tuple(more + there for more, there in zip(around, own, strict=True))
+        conv.inputs = pad.inputs
 
 
 def pair(first: Skeleton, second: Skeleton) -> dict[int, int] | None:
