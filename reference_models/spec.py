@@ -4,7 +4,7 @@
       Architecture    ArchitectureSpec: one net of the family with its options, input contract, stages and source
         Alias         another name of it, perhaps that of one upstream, with that upstream's options
 
-A family is found by being there: every sub-package has a ``spec.py`` with a ``FAMILY``. Nothing here imports a
+A family is found by being there: a sub-package whose ``spec.py`` has a ``FAMILY``. Nothing here imports a
 framework.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -153,7 +154,8 @@ class ArchitectureSpec:
 
     def names(self, framework: str) -> FrameworkNames:
         """How one framework's net names them."""
-        return families()[self.family].names[known_framework(framework)]
+        names = families()[self.family].names
+        return (names(self) if callable(names) else names)[known_framework(framework)]
 
     def parameter_count(self) -> int:
         """Trainable numbers: everything but running statistics."""
@@ -180,6 +182,8 @@ OPTION_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         "four whole numbers above 0",
         lambda value: isinstance(value, tuple) and len(value) == 4 and all(_count(item) for item in value),
     ),
+    "fc_type": ("E, FC or Z", lambda value: value in ("E", "FC", "Z")),
+    "static": ("True or False", lambda value: isinstance(value, bool)),
     "narrow_last": ("True or False", lambda value: isinstance(value, bool)),
     "normalize": ("True or False", lambda value: isinstance(value, bool)),
     "groups": ("a whole number above 0", _count),
@@ -229,7 +233,7 @@ class Family:
         name: the folder's name.
         architectures: all of them, with their default options.
         layers: lists the layers of one of them.
-        names: framework -> names of its net.
+        names: framework -> names of its net; a function of the architecture where its options have a say in them.
         build: (architecture, framework) -> a torch module, a Paddle layer or an MXNet symbol, weights as initialised.
         candidates: which of its architectures, with which options, a graph with this skeleton could be; few are
             enough, since each is then compared in full.
@@ -241,7 +245,7 @@ class Family:
     name: str
     architectures: tuple[ArchitectureSpec, ...]
     layers: Callable[[ArchitectureSpec], list[Layer]]
-    names: Mapping[str, FrameworkNames]
+    names: Mapping[str, FrameworkNames] | Callable[[ArchitectureSpec], Mapping[str, FrameworkNames]]
     build: Callable[[ArchitectureSpec, str], Any]
     candidates: Callable[[Skeleton], Iterable[ArchitectureSpec]]
     torch_class: Callable[[ArchitectureSpec], TorchClass]
@@ -271,8 +275,9 @@ def families() -> dict[str, Family]:
 
     found: dict[str, Family] = {}
     for module in pkgutil.iter_modules(package.__path__):
-        if module.ispkg:
-            found[module.name] = importlib.import_module(f"{package.__name__}.{module.name}.spec").FAMILY
+        declared = f"{package.__name__}.{module.name}.spec"
+        if module.ispkg and importlib.util.find_spec(declared) is not None:  # a folder without one is no family yet
+            found[module.name] = importlib.import_module(declared).FAMILY
     return found
 
 
