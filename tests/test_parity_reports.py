@@ -17,6 +17,7 @@ from facecvt.parity_tests.align import Coverage, Unmapped
 from facecvt.parity_tests.metrics import Metrics, Worst
 from facecvt.parity_tests.report.console import render_conversion
 from facecvt.parity_tests.report.json_report import conversion_document, conversion_json
+from facecvt.parity_tests.report.written import written_text
 from facecvt.parity_tests.verification import TensorResult, Verdict, Verification, not_verified
 
 SCHEMA = Path(__file__).resolve().parents[1] / "docs" / "schemas" / "conversion.schema.json"
@@ -172,7 +173,7 @@ def test_nobody_asked_is_not_a_verdict_on_the_numbers() -> None:
     assert conversion_document(conversion(), DIFFERENT)["verification"]["verdict"] == "differ"
 
 
-def shown(found: Verification | None, **options: bool) -> str:
+def shown(found: Verification, **options: bool) -> str:
     console = Console(file=io.StringIO(), width=200, highlight=False)
     render_conversion(console, conversion(), found, **options)
     file: Any = console.file
@@ -216,4 +217,12 @@ def test_names_are_shown_as_they_are() -> None:
 
 def test_the_console_says_what_would_change_a_missing_runtime() -> None:
     assert "pip install torch" in shown(CASES["no runtime"])
-    assert shown(None).startswith("not verified")
+
+
+def test_without_verification_the_text_says_so_and_names_the_files() -> None:
+    text = written_text(conversion(), quiet=False, color=False)
+    assert text.startswith("not verified  mxnet -> onnx\n  the conversion was not verified, because --no-verify")
+    assert "warning: a label was removed" in text
+    assert text.endswith("m.onnx")
+    assert "warning" not in written_text(conversion(), quiet=True, color=False)
+    assert written_text(conversion(), quiet=True, color=True).startswith("\x1b[33m\x1b[1mnot verified\x1b[0m")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,6 +44,12 @@ class Initializer:
     shape: tuple[int, ...]
     data: Array
 
+    @cached_property
+    def inline_header(self) -> bytes:
+        """Everything of the initializer's field in GraphProto up to its raw bytes."""
+        body = _tensor_head(self) + _tag(9, 2) + _varint(self.data.nbytes)
+        return _tag(5, 2) + _varint(len(body) + self.data.nbytes) + body
+
 
 def write_streamed(
     target: BinaryIO,
@@ -69,7 +76,7 @@ def write_streamed(
     headers: list[bytes] = []
     for item in initializers:
         if external is None:
-            headers.append(_inline_header(item))
+            headers.append(item.inline_header)
         else:
             offset += -offset % EXTERNAL_ALIGNMENT
             headers.append(_external_entry(item, external_name, offset))
@@ -94,9 +101,8 @@ def write_streamed(
 
 def message_size(model_without_graph: bytes, graph: bytes, initializers: Sequence[Initializer]) -> int:
     """Bytes of the one-file form, to decide whether it fits a message."""
-    return (
-        len(model_without_graph) + len(graph) + sum(len(_inline_header(i)) + i.data.nbytes for i in initializers) + 16
-    )
+    weights = sum(len(item.inline_header) + item.data.nbytes for item in initializers)
+    return len(model_without_graph) + len(graph) + weights + 16
 
 
 def _write_array(target: BinaryIO, data: Array) -> None:
@@ -104,12 +110,6 @@ def _write_array(target: BinaryIO, data: Array) -> None:
         data.file.copy_into(target, data.offset, data.nbytes)
     elif data.size:
         target.write(np.ascontiguousarray(data).reshape(-1).view(np.uint8).data)
-
-
-def _inline_header(item: Initializer) -> bytes:
-    """Everything of an initializer's field in GraphProto up to its raw bytes."""
-    body = _tensor_head(item) + _tag(9, 2) + _varint(item.data.nbytes)
-    return _tag(5, 2) + _varint(len(body) + item.data.nbytes) + body
 
 
 def _external_entry(item: Initializer, location: str, offset: int) -> bytes:

@@ -196,8 +196,8 @@ def _variable(description: Record) -> PaddleVar:
 
 
 def _operator(path: Path, index: int, description: Record) -> PaddleOp:
-    inputs = {slot["parameter"]: slot["arguments"] for slot in description["inputs"]}
-    outputs = {slot["parameter"]: slot["arguments"] for slot in description["outputs"]}
+    inputs = {slot["parameter"]: list(slot["arguments"]) for slot in description["inputs"]}
+    outputs = {slot["parameter"]: list(slot["arguments"]) for slot in description["outputs"]}
     groups = [outputs.get(slot, []) for slot in _MAIN_SLOTS] + list(outputs.values())
     first = next((names[0] for names in groups if names), f"{description['type']}_{index}")
     attrs: dict[str, Any] = {}
@@ -224,7 +224,9 @@ def _attribute_value(path: Path, op_name: str, attribute: Record) -> Any:
             path, None, f"operator {op_name!r}: attribute {attribute['name']!r} lacks its value (field {field_name})"
         )
     value = attribute[field_name]
-    return _scalar_value(value) if field_name == "scalar" else value
+    if field_name == "scalar":
+        return _scalar_value(value)
+    return list(value) if isinstance(value, list) else value  # records of equal bytes share their lists
 
 
 def _scalar_value(scalar: Record) -> Any:

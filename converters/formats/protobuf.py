@@ -19,6 +19,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -29,6 +30,7 @@ Record = dict[str, Any]
 
 _WIRE_TYPE_OF: dict[str, int] = {"int": 0, "bool": 0, "double": 1, "text": 2, "float": 5}
 _FIXED: dict[str, struct.Struct] = {"float": struct.Struct("<f"), "double": struct.Struct("<d")}
+_REMEMBERED = 128  # bytes of the longest nested message that is looked up before it is decoded
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,16 @@ class Message:
     name: str
     fields: Mapping[int, Field]
 
+    @cached_property
+    def lists(self) -> tuple[str, ...]:
+        """Names of the repeated fields."""
+        return tuple(field.name for field in self.fields.values() if field.repeated)
+
+    @cached_property
+    def required(self) -> tuple[str, ...]:
+        """Names of the required fields."""
+        return tuple(field.name for field in self.fields.values() if field.required)
+
 
 def read_message(view: memoryview, schema: Message, path: str | Path, start: int = 0, end: int | None = None) -> Record:
     """Decode one message.
@@ -68,37 +80,48 @@ def read_message(view: memoryview, schema: Message, path: str | Path, start: int
 
     Returns:
         field name -> value. A repeated field is always there, as a list; an absent optional field is not. Integers
-        are signed 64-bit (enumerations included), text is str.
+        are signed 64-bit (enumerations included), text is str. Nested messages of the same bytes are one record, which
+        is not to be changed: a program repeats the attributes of its operators hundreds of times.
 
     Raises:
         FormatError: a length that leads out of its message, a wire type that does not fit the schema, a required
             field that is missing, a varint of more than 10 bytes, text that is not UTF-8.
     """
-    return _MessageReader(view, Path(path)).message(schema, start, len(view) if end is None else end)
+    return _MessageReader(view, path).message(schema, start, len(view) if end is None else end)
 
 
 class _MessageReader:
     """Holds the file for the recursion over nested messages, which is as deep as the schema and no deeper."""
 
-    def __init__(self, view: memoryview, path: Path) -> None:
+    def __init__(self, view: memoryview, path: str | Path) -> None:
         self.view = view
         self.path = path
+        self.remembered: dict[tuple[str, bytes], Record] = {}
 
     def message(self, schema: Message, start: int, end: int) -> Record:
-        record: Record = {field.name: [] for field in schema.fields.values() if field.repeated}
-        position, what = start, f"a field key of {schema.name}"
+        record: Record = {name: [] for name in schema.lists}
+        fields, position = schema.fields, start
         while position < end:
             key_offset = position
-            key, position = self.varint(position, end, what)
-            number, wire_type = key >> 3, key & 7
-            field = schema.fields.get(number)
+            key, position = self.varint(position, end, schema.name)
+            field = fields.get(key >> 3)
             if field is None:
-                position = self.skip(number, wire_type, position, end, schema, key_offset)
-                continue
-            position = self.field(record, field, wire_type, position, end, schema, key_offset)
-        for field in schema.fields.values():
-            if field.required and field.name not in record:
-                self.fail(start, f"{schema.name} without its required field {field.name!r}")
+                position = self.skip(key >> 3, key & 7, position, end, schema, key_offset)
+            else:
+                position = self.field(record, field, key & 7, position, end, schema, key_offset)
+        for name in schema.required:
+            if name not in record:
+                self.fail(start, f"{schema.name} without its required field {name!r}")
+        return record
+
+    def nested(self, schema: Message, start: int, end: int) -> Record:
+        """A message inside another one; one that was met before is not decoded again."""
+        if end - start > _REMEMBERED:
+            return self.message(schema, start, end)
+        key = (schema.name, bytes(self.view[start:end]))
+        record = self.remembered.get(key)
+        if record is None:
+            record = self.remembered[key] = self.message(schema, start, end)
         return record
 
     def field(
@@ -120,7 +143,7 @@ class _MessageReader:
                     value, position = self.scalar(kind, position, stop, what)
                     record[field.name].append(value)
                 return stop
-            value = self.message(kind, position, stop) if isinstance(kind, Message) else self.text(position, stop, what)
+            value = self.nested(kind, position, stop) if isinstance(kind, Message) else self.text(position, stop, what)
             position = stop
         else:
             assert not isinstance(kind, Message)

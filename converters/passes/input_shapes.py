@@ -23,7 +23,7 @@ FACE_SIZES = (
 
 
 def settle_input_shapes(graph: Graph, given: Mapping[str, Sequence[int | str]], source: str) -> None:
-    """Give every input a shape and a contract.
+    """Give every input a shape and a contract, and every value the shape that follows.
 
     Args:
         graph: a graph whose inputs bear no shape.
@@ -50,8 +50,9 @@ def settle_input_shapes(graph: Graph, given: Mapping[str, Sequence[int | str]], 
         channels = channels_behind(value)
         if channels is None:
             value.shape = ir.Shape(["batch"] + [f"{name_of(value)}_dim{axis}" for axis in (1, 2, 3)])
-            continue
-        settle_size(graph, value, channels, source)
+            infer_shapes(graph)
+        else:
+            settle_size(graph, value, channels, source)
     describe_inputs(graph)
 
 

@@ -1,4 +1,7 @@
-"""The passes that every read graph goes through, in order, with why this order."""
+"""The passes that every read graph goes through, in order, with why this order.
+
+A reader hands over a graph whose values bear their shapes, as far as they can be told (``infer_shapes.py``).
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,8 @@ from facecvt.converters.passes.drop_unused import drop_unused
 from facecvt.converters.passes.find_preprocessing import find_preprocessing
 from facecvt.converters.passes.fold_weight_reshapes import fold_weight_reshapes
 from facecvt.converters.passes.fuse_bias import fuse_bias
-from facecvt.converters.passes.infer_shapes import infer_shapes
 
 PASSES = (
-    infer_shapes,  # first: the passes after it ask for ranks
     fold_weight_reshapes,  # before fusing, so that a bias that its source reshapes is a weight
     fuse_bias,  # a bias that its source adds in a separate operator moves into Conv or Gemm
     drop_unused,  # after fusing, so that what it left behind goes too

@@ -10,9 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from facecvt.parity_tests.report.json_report import NOT_ASKED
 from facecvt.parity_tests.report.tables import plain_table
-from facecvt.parity_tests.verification import TensorResult, Verdict, Verification, not_verified
+from facecvt.parity_tests.verification import TensorResult, Verdict, Verification
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +31,7 @@ UNMAPPED_SHOWN = 20
 def render_conversion(
     console: Console,
     conversion: Conversion,
-    verification: Verification | None,
+    found: Verification,
     quiet: bool = False,
     verbose: bool = False,
 ) -> None:
@@ -41,11 +40,10 @@ def render_conversion(
     Args:
         console: where to.
         conversion: what was converted.
-        verification: how both sides compare; None where nobody asked.
+        found: how both sides compare.
         quiet: no warnings.
         verbose: every compared layer, and what was not compared.
     """
-    found = verification if verification is not None else not_verified(NOT_ASKED)
     console.print(headline(conversion, found))
     for reason in found.reasons:
         console.print(Text(f"  {reason}"))

@@ -14,6 +14,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from facecvt.parity_tests.report.written import NOT_ASKED
 from facecvt.parity_tests.verification import TensorResult, Verification, not_verified
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from facecvt.converters.conversion import Conversion
 
 SCHEMA_VERSION = "1.0"
-NOT_ASKED = "the conversion was not verified, because --no-verify was given"
 
 
 def conversion_document(

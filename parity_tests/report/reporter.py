@@ -137,6 +137,13 @@ class Reporter:
 
             write(conversion_json(conversion, verification, model=result.source, reference=result.reference))
             return
+        if verification is None:
+            from facecvt.parity_tests.report.written import written_text
+
+            write(
+                written_text(conversion, quiet=self.quiet, color=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+            )
+            return
         from facecvt.parity_tests.report.console import render_conversion
 
         self.render(lambda console: render_conversion(console, conversion, verification, self.quiet, self.verbose))
