@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from facecvt.converters.contract import InputContract
 from facecvt.converters.errors import UsageError
 from facecvt.reference_models.layers import Layer
+from facecvt.reference_models.mxnet_outputs import ACTIVATIONS, OUTPUTS, OUTPUTS_OF_2018
 from facecvt.reference_models.naming import FRAMEWORKS, FrameworkNames
 
 if TYPE_CHECKING:
@@ -177,7 +178,15 @@ OPTION_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "alpha": ("a factor above 0", lambda value: _number(value) and value > 0),
     "scale": ("a whole number above 0", _count),
     "multiplier": ("a factor above 0", lambda value: _number(value) and value > 0),
-    "output": ("E, FC, I, J, GDC or GNAP", lambda value: value in ("E", "FC", "I", "J", "GDC", "GNAP")),
+    "output": (
+        f"{', '.join(OUTPUTS)}, or of 2018 {', '.join(OUTPUTS_OF_2018)}",
+        lambda value: value in (*OUTPUTS, *OUTPUTS_OF_2018),
+    ),
+    "se": ("True or False", lambda value: isinstance(value, bool)),
+    "unit": ("1, 2 or 3", lambda value: _count(value) and value <= 3),
+    "input": ("0, 1 or 2", lambda value: value == 0 or (_count(value) and value <= 2)),
+    "activation": (f"one of {', '.join(ACTIVATIONS)}", lambda value: value in ACTIVATIONS),
+    "revision": ("2018 or arcface_mxnet", lambda value: value in ("2018", "arcface_mxnet")),
     "blocks": (
         "four whole numbers above 0",
         lambda value: isinstance(value, tuple) and len(value) == 4 and all(_count(item) for item in value),
@@ -240,6 +249,7 @@ class Family:
         torch_class: the class of ``net_torch.py`` with the arguments of one of them.
         patterns: upstream names with numbers inside.
         derive: sets what else follows from an architecture's options, such as its contracts and stages.
+        named: what a lower-case name stands for that no pattern can read, as an architecture and an alias of it.
     """
 
     name: str
@@ -251,6 +261,7 @@ class Family:
     torch_class: Callable[[ArchitectureSpec], TorchClass]
     patterns: Sequence[NamePattern] = ()
     derive: Callable[[ArchitectureSpec], ArchitectureSpec] | None = None
+    named: Callable[[str], tuple[str, Alias] | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -276,8 +287,11 @@ def families() -> dict[str, Family]:
     found: dict[str, Family] = {}
     for module in pkgutil.iter_modules(package.__path__):
         declared = f"{package.__name__}.{module.name}.spec"
-        if module.ispkg and importlib.util.find_spec(declared) is not None:  # a folder without one is no family yet
-            found[module.name] = importlib.import_module(declared).FAMILY
+        # a folder without one is no family yet, and that of the margin heads declares none
+        if module.ispkg and importlib.util.find_spec(declared) is not None:
+            family = getattr(importlib.import_module(declared), "FAMILY", None)
+            if family is not None:
+                found[module.name] = family
     return found
 
 
@@ -313,6 +327,9 @@ def resolve_name(name: str) -> Resolved:
     if exact is not None:
         return replace(exact, asked=name)
     for family in families().values():
+        read = family.named(key) if family.named is not None else None
+        if read is not None:
+            return Resolved(name, architectures()[read[0]].with_options(**read[1].options), read[1].framework)
         for pattern in family.patterns:
             match = re.fullmatch(pattern.regex, key)
             architecture = architectures().get(match.expand(pattern.architecture)) if match else None
