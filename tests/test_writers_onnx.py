@@ -15,6 +15,7 @@ from facecvt.converters.formats.mapped import MappedFile, MappedTensor
 from facecvt.converters.graph import Builder, Graph
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.passes.input_shapes import describe_inputs
+from facecvt.converters.passes.infer_shapes import infer_shapes
 from facecvt.converters.passes.pipeline import run_passes
 from facecvt.converters.writers.to_onnx import IR_VERSIONS, write_onnx
 
@@ -39,6 +40,7 @@ def network(folder: Path) -> tuple[Graph, np.ndarray]:
     builder.rename(value, "conv0_output")
     builder.output(value, "conv0_output")
     describe_inputs(builder.graph)
+    infer_shapes(builder.graph)
     return run_passes(builder.graph), array
 
 
