@@ -88,23 +88,24 @@ class LayerList:
         return name
 
     def conv(
-        self, name: str, source: str, channels: tuple[int, int], kernel: int, *, stride: int = 1,
+        self, name: str, source: str, channels: tuple[int, int], kernel: int | tuple[int, int], *, stride: int = 1,
         pad: int | tuple[int, int, int, int] = 0, group: int = 1, bias: bool = False, dilation: int = 1,
         gain: float = 1.0,
     ) -> str:  # fmt: skip
-        """A square convolution from channels[0] to channels[1].
+        """A convolution from channels[0] to channels[1]; ``kernel`` is its height and width.
 
         ``pad`` is that of every side, or those of top, left, bottom and right; ``gain`` damps the seeded weight and
         bias where the convolution closes a residual branch that has no BatchNormalization.
         """
-        shapes: dict[str, tuple[int, ...]] = {"weight": (channels[1], channels[0] // group, kernel, kernel)}
+        window = (kernel, kernel) if isinstance(kernel, int) else kernel
+        shapes: dict[str, tuple[int, ...]] = {"weight": (channels[1], channels[0] // group, *window)}
         if bias:
             shapes["bias"] = (channels[1],)
         spread = {} if dilation == 1 else {"dilations": (dilation, dilation)}
         pads = (pad,) * 4 if isinstance(pad, int) else pad
         return self._append(
             name, "Conv", (source,), shapes, gain,
-            kernel_shape=(kernel, kernel), strides=(stride, stride), pads=pads, group=group, **spread,
+            kernel_shape=window, strides=(stride, stride), pads=pads, group=group, **spread,
         )  # fmt: skip
 
     def batch_norm(
@@ -129,7 +130,7 @@ class LayerList:
         )
 
     def prelu(self, name: str, source: str, channels: int) -> str:
-        """A PRelu with one slope a channel."""
+        """A PRelu with one slope a channel; with one for all of them where ``channels`` is 1."""
         return self._append(name, "PRelu", (source,), {"slope": (channels,)})
 
     def elementwise(self, name: str, op: str, source: str, **attributes: float) -> str:

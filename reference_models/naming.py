@@ -6,7 +6,7 @@
     mxnet       _           gamma    beta    moving_mean    moving_var     gamma     weight   bias
 
 Paddle stores the weight of a Linear as (in, out), the other two as (out, in). What a family adds to this, the names of
-its layers, is data in ``<family>/names.py``.
+its layers, is data in ``<family>/names.py``; so are other endings, where an upstream names tensors, not modules.
 """
 
 from __future__ import annotations
@@ -66,21 +66,38 @@ class FrameworkNames:
         layer: canonical layer name -> the framework's layer, for layers with parameters.
         taps: the listing -> canonical layer name -> what to ask the framework for to see the layer's output: a module
             path (torch, paddle) or an internal output (mxnet). Layers whose output has no name there are left out.
-        order: the listing -> its layers as the net's state lists them; None where that is the forward order.
+        order: the listing -> its layers as the net's state lists them; None where that is the forward order. A layer
+            that is there twice is twice in the state, the second time under its ``twin`` name.
+        twin: canonical layer name -> the second name of the framework's layer, where there are layers with two.
+        endings: role -> what follows the layer's name in a parameter's, separator included; None for the framework's
+            own endings.
+        wide_slopes: True where slopes are stored as (1, C, 1, 1).
     """
 
     framework: str
     layer: Callable[[str], str]
     taps: Callable[[Sequence[Layer]], dict[str, str]]
     order: Callable[[Sequence[Layer]], Sequence[Layer]] | None = None
+    twin: Callable[[str], str] | None = None
+    endings: Mapping[str, str] | None = None
+    wide_slopes: bool = False
 
     def ordered(self, layers: Sequence[Layer]) -> Sequence[Layer]:
         """The layers in the order of the net's state."""
         return layers if self.order is None else self.order(layers)
 
-    def parameter(self, layer: Layer, parameter: Parameter) -> str:
-        """The parameter's name in the framework's state."""
-        return f"{self.layer(layer.name)}{SEPARATORS[self.framework]}{LEAVES[self.framework][parameter.role]}"
+    def parameter(self, layer: Layer, parameter: Parameter, *, twin: bool = False) -> str:
+        """The parameter's name in the framework's state; its second one where ``twin``."""
+        name = self.twin(layer.name) if twin and self.twin else self.layer(layer.name)
+        if self.endings is not None:
+            return name + self.endings[parameter.role]
+        return f"{name}{SEPARATORS[self.framework]}{LEAVES[self.framework][parameter.role]}"
+
+    def stored_shape(self, layer: Layer, parameter: Parameter) -> tuple[int, ...]:
+        """The shape in which the framework stores the canonical array."""
+        if self.wide_slopes and parameter.role == "slope":
+            return (1, *parameter.shape, 1, 1)
+        return parameter.shape[::-1] if self.transposed(layer, parameter) else parameter.shape
 
     def transposed(self, layer: Layer, parameter: Parameter) -> bool:
         """True where the framework stores the transpose of the canonical array."""

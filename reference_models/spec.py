@@ -184,7 +184,7 @@ OPTION_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "se": ("True or False", lambda value: isinstance(value, bool)),
     "unit": ("1, 2 or 3", lambda value: _count(value) and value <= 3),
-    "input": ("0, 1 or 2", lambda value: value == 0 or (_count(value) and value <= 2)),
+    "input": ("0, 1 or 2", lambda value: value in (0, 1, 2) and not isinstance(value, bool)),
     "activation": (f"one of {', '.join(ACTIVATIONS)}", lambda value: value in ACTIVATIONS),
     "revision": ("2018 or arcface_mxnet", lambda value: value in ("2018", "arcface_mxnet")),
     "blocks": (

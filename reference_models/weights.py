@@ -34,6 +34,7 @@ class StateEntry:
         parameter: which of its parameters, None for torch's counter.
         transposed: True where the array is the transpose of the canonical one.
         auxiliary: True for what MXNet keeps among the auxiliary states.
+        twin: True for the second name of an array that the state holds under two.
     """
 
     name: str
@@ -42,19 +43,22 @@ class StateEntry:
     parameter: Parameter | None
     transposed: bool = False
     auxiliary: bool = False
+    twin: bool = False
 
 
 def state_entries(arch: ArchitectureSpec, framework: str) -> list[StateEntry]:
     """Everything that the framework's net keeps, in its own order (MXNet: arguments, then auxiliary states)."""
     names = arch.names(framework)
     entries = []
+    listed: set[str] = set()
     for layer in names.ordered(arch.layers()):
+        twin = layer.name in listed
+        listed.add(layer.name)
         for parameter in layer.parameters:
-            transposed = names.transposed(layer, parameter)
-            shape = parameter.shape[::-1] if transposed else parameter.shape
+            transposed, shape = names.transposed(layer, parameter), names.stored_shape(layer, parameter)
             auxiliary = framework == "mxnet" and parameter.role in STATISTICS
-            name = names.parameter(layer, parameter)
-            entries.append(StateEntry(name, shape, layer, parameter, transposed, auxiliary))
+            name = names.parameter(layer, parameter, twin=twin)
+            entries.append(StateEntry(name, shape, layer, parameter, transposed, auxiliary, twin))
         counter = names.counter(layer)
         if counter is not None:
             entries.append(StateEntry(counter, (), layer, None))
@@ -65,16 +69,17 @@ def to_canonical(state: Mapping[str, Array], framework: str, arch: ArchitectureS
     """Arrays by canonical name, in canonical layout, from one framework's state.
 
     Args:
-        state: every parameter and running statistic by the framework's name; counters may be there or not.
+        state: every parameter and running statistic by the framework's name; counters and second names may be there
+            or not.
         framework: whose names and layouts these are.
         arch: the architecture, with the options that the state was made with.
 
     Raises:
-        WeightsError: an entry is missing, left over or has another shape.
+        WeightsError: an entry is missing, left over or has another shape, or differs under its second name.
     """
     entries = state_entries(arch, framework)
     known = {entry.name for entry in entries}
-    missing = [e.name for e in entries if e.parameter is not None and e.name not in state]
+    missing = [e.name for e in entries if e.parameter is not None and not e.twin and e.name not in state]
     left = [name for name in state if name not in known and not name.endswith(f".{COUNTER}")]
     if missing or left:
         raise WeightsError(
@@ -83,7 +88,7 @@ def to_canonical(state: Mapping[str, Array], framework: str, arch: ArchitectureS
         )
     arrays: State = {}
     for entry in entries:
-        if entry.parameter is None:
+        if entry.parameter is None or (entry.twin and entry.name not in state):
             continue
         array = as_numpy(state[entry.name])
         if array.shape != entry.shape:
@@ -91,7 +96,10 @@ def to_canonical(state: Mapping[str, Array], framework: str, arch: ArchitectureS
                 f"{entry.name} has shape {array.shape}, but {arch.name} in {framework} needs {entry.shape}. "
                 "Check the architecture's options."
             )
-        arrays[entry.parameter.name] = np.ascontiguousarray(array.T) if entry.transposed else array
+        array = np.ascontiguousarray(array.T) if entry.transposed else array.reshape(entry.parameter.shape)
+        if entry.twin and array.tobytes() != arrays[entry.parameter.name].tobytes():
+            raise WeightsError(f"{entry.name} is another array than the one that it is the second name of")
+        arrays[entry.parameter.name] = array
     return arrays
 
 
@@ -111,7 +119,7 @@ def from_canonical(arrays: Mapping[str, NumpyArray], framework: str, arch: Archi
             state[entry.name] = np.zeros((), np.int64)
         else:
             array = arrays[entry.parameter.name]
-            state[entry.name] = np.ascontiguousarray(array.T) if entry.transposed else array
+            state[entry.name] = np.ascontiguousarray(array.T) if entry.transposed else array.reshape(entry.shape)
     return state
 
 
