@@ -134,7 +134,7 @@ class LayerList:
         return self._append(name, "PRelu", (source,), {"slope": (channels,)})
 
     def elementwise(self, name: str, op: str, source: str, **attributes: float) -> str:
-        """A function of every element without parameters: Relu, Sigmoid, HardSwish, HardSigmoid (alpha, beta)."""
+        """A function of every element without parameters: Relu, LeakyRelu, HardSwish, HardSigmoid (alpha, beta)."""
         return self._append(name, op, (source,), {}, **attributes)
 
     def relu6(self, name: str, source: str) -> str:
@@ -148,12 +148,17 @@ class LayerList:
             kernel_shape=(kernel, kernel), strides=(stride, stride), pads=(0,) * 4,
         )  # fmt: skip
 
-    def max_pool(self, name: str, source: str, kernel: int, *, stride: int, pad: int = 0) -> str:
-        """A square max pooling."""
+    def max_pool(self, name: str, source: str, kernel: int, *, stride: int, pad: int = 0, ceil: bool = False) -> str:
+        """A square max pooling; ``ceil`` is True where a window that is cut off by the edge counts."""
+        rounding = {"ceil_mode": 1} if ceil else {}
         return self._append(
             name, "MaxPool", (source,), {},
-            kernel_shape=(kernel, kernel), strides=(stride, stride), pads=(pad,) * 4,
+            kernel_shape=(kernel, kernel), strides=(stride, stride), pads=(pad,) * 4, **rounding,
         )  # fmt: skip
+
+    def enlarge(self, name: str, source: str, like: str) -> str:
+        """Maps with the height and width of ``like``, every pixel the nearest one above and to the left."""
+        return self._append(name, "Resize", (source, like), {}, mode="nearest")
 
     def global_average_pool(self, name: str, source: str) -> str:
         """The mean of every map: (N, C, H, W) to (N, C, 1, 1)."""
@@ -182,6 +187,18 @@ class LayerList:
     def concat(self, name: str, sources: Sequence[str], axis: int) -> str:
         """Values joined along an axis."""
         return self._append(name, "Concat", tuple(sources), {}, axis=axis)
+
+    def softmax(self, name: str, source: str) -> str:
+        """Softmax along the last axis."""
+        return self._append(name, "Softmax", (source,), {}, axis=-1)
+
+    def prior_boxes(self, name: str, source: str, image: str, step: int, sizes: Sequence[int]) -> str:
+        """Squares around the middles of all cells of a map, (cells * sizes, 4): corners x1, y1, x2, y2.
+
+        They depend on the sizes of map and image alone, over whose width and height the corners are given; ``step`` and
+        ``sizes`` are in pixels. ONNX has no operator for them: PriorBox is that of Paddle.
+        """
+        return self._append(name, "PriorBox", (source, image), {}, step=step, sizes=tuple(sizes))
 
     def flatten(self, name: str, source: str) -> str:
         """(N, C, H, W) to (N, C*H*W)."""

@@ -111,6 +111,7 @@ class ArchitectureSpec:
             ``normalize`` are structure; ``eps`` and ``dropout`` are None for each upstream's own value.
         eps: framework -> BatchNorm eps of that framework's upstream.
         aliases: other names.
+        any_size: True where the net takes images of other heights and widths than the contracts' as well.
     """
 
     name: str
@@ -122,11 +123,12 @@ class ArchitectureSpec:
     options: Mapping[str, Any]
     eps: Mapping[str, float]
     aliases: tuple[Alias, ...] = ()
+    any_size: bool = False
 
     @property
     def embedding_size(self) -> int:
-        """Length of the output vector: of the embedding, or the number of classes where the net is a classifier."""
-        return int(self.options["embedding_size" if "embedding_size" in self.options else "num_classes"])
+        """Length of the output vector: of the embedding, or the number of classes of a classifier; 0 of a detector."""
+        return int(self.options.get("embedding_size", self.options.get("num_classes", 0)))
 
     @property
     def normalised(self) -> bool:
@@ -171,6 +173,12 @@ def _count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
+def _rows_of_counts(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(row, (list, tuple)) and row and all(_count(item) for item in row) for row in value
+    )
+
+
 # option -> what it is, and whether a value is that
 OPTION_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "embedding_size": ("a whole number above 0", _count),
@@ -213,6 +221,18 @@ OPTION_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         "a number above 0, or None for the upstream's",
         lambda value: value is None or (_number(value) and value > 0),
     ),
+    "blaze_filters": ("rows of whole numbers above 0", _rows_of_counts),
+    "double_blaze_filters": ("rows of whole numbers above 0", _rows_of_counts),
+    "use_5x5kernel": ("True or False", lambda value: isinstance(value, bool)),
+    "act": (
+        "relu, relu6, leaky, hard_swish or None",
+        lambda value: value in ("relu", "relu6", "leaky", "hard_swish", None),
+    ),
+    "neck_type": (
+        "none, only_fpn, only_ssh or fpn_ssh",
+        lambda value: value in ("none", "only_fpn", "only_ssh", "fpn_ssh"),
+    ),
+    "joined": ("True or False", lambda value: isinstance(value, bool)),
     "input_size": ("112 or 224", lambda value: _number(value) and value in (112, 224)),
     "dropout": (
         "a probability from 0 to below 1, or None for the upstream's",

@@ -1,0 +1,1 @@
+"""BlazeFace as PaddleDetection makes it: two levels of features, an SSD head and its priors."""
