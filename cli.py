@@ -153,6 +153,8 @@ def add_conversion(source: str, target: str) -> None:
     ]
 
     def convert(model: str, as_json: bool, quiet: bool, verbose: bool, no_verify: bool, **choices: Any) -> int:
+        if no_verify:  # then nothing is computed, and numpy need not start a thread for every core
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from facecvt.parity_tests.proven import convert_and_verify
 
         report = reporter(as_json, quiet, verbose)
@@ -355,7 +357,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         signal.signal(signal.SIGTERM, stop_on_terminate)
         gc.set_threshold(100_000, 50, 50)  # graphs are many small live objects: looking through them often is waste
-        arguments = sys.argv[1:]
+        code = run(sys.argv[1:])
+        gc.freeze()  # the process ends here: nobody needs the interpreter to look through everything once more
+        return code
     return run(arguments)
 
 
