@@ -3,8 +3,9 @@
     python benchmarks/run.py [--runs N] [--models r50 r100] [--readme]
 
 Each round runs every contestant once, so that a machine whose speed drifts drifts for all of them. Reported are the
-median wall time, the ratio to facecvt in the same round, and the largest peak memory of the process. MXNet's exporter
-and Paddle2ONNX each get an environment of their own beside this file (they pin packages that exclude each other's).
+median wall time, the ratio to facecvt in the same round, and the largest peak memory of the process. Each tool has an
+environment of its own beside this file (the peers pin packages that exclude each other's); facecvt is installed into
+its own from this checkout, without any framework, as a user installs it.
 The sources are the built-in architectures with seeded weights: 174 MB (r50) and 261 MB (r100).
 """
 
@@ -93,6 +94,19 @@ def environment(name: str) -> Path:
     return python
 
 
+def installed_facecvt() -> Path:
+    """The ``facecvt`` command of an environment that holds this checkout as it is now."""
+    folder, checkout = HERE / ".env-facecvt", HERE.parent
+    python = folder / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*install, checkout], check=True)  # what it needs, at the first use
+    subprocess.run([*install, "--no-deps", "--force-reinstall", checkout], check=True)
+    shutil.rmtree(checkout / "build", ignore_errors=True)
+    return python.with_name("facecvt")
+
+
 def reference(name: str, framework: str) -> Path:
     """Folder of a built-in architecture's seeded files; written at the first use."""
     folder = WORK / f"{name}-{framework}"
@@ -104,9 +118,8 @@ def reference(name: str, framework: str) -> Path:
     return folder
 
 
-def contestants(name: str) -> list[list[Contestant]]:
+def contestants(name: str, facecvt: Path) -> list[list[Contestant]]:
     """The two comparisons of one model: from MXNet, from Paddle."""
-    facecvt = [sys.executable, "-m", "facecvt.cli"]
     mxnet, paddle = reference(name, "mxnet"), reference(name, "paddle")
     symbol, params = next(mxnet.glob("*-symbol.json")), next(mxnet.glob("*.params"))
     program, weights = next(paddle.glob("*.pdmodel")), next(paddle.glob("*.pdiparams"))
@@ -117,7 +130,7 @@ def contestants(name: str) -> list[list[Contestant]]:
         [
             Contestant(
                 "facecvt mxnet2onnx",
-                [*facecvt, "mxnet2onnx", str(symbol), "-o", str(out / "f.onnx"), *options],
+                [str(facecvt), "mxnet2onnx", str(symbol), "-o", str(out / "f.onnx"), *options],
                 out / "f.onnx",
             ),
             Contestant("copy of the weights file", ["cp", str(params), str(out / "copy")], out / "copy"),
@@ -130,7 +143,7 @@ def contestants(name: str) -> list[list[Contestant]]:
         [
             Contestant(
                 "facecvt paddle2onnx",
-                [*facecvt, "paddle2onnx", str(program), "-o", str(out / "g.onnx"), *options],
+                [str(facecvt), "paddle2onnx", str(program), "-o", str(out / "g.onnx"), *options],
                 out / "g.onnx",
             ),
             Contestant("copy of the weights file", ["cp", str(weights), str(out / "copy")], out / "copy"),
@@ -180,19 +193,20 @@ def main() -> None:
     parser.add_argument("--readme", action="store_true", help="put the table into the README")
     options = parser.parse_args()
     WORK.mkdir(exist_ok=True)
+    facecvt = installed_facecvt()
     lines = [
         "| model | tool | median wall time | against facecvt | peak memory | failed with |",
         "|---|---|---|---|---|---|",
     ]
     for name in options.models:
-        for group in contestants(name):
+        for group in contestants(name, facecvt):
             source = next(path for path in map(Path, group[1].command) if path.suffix in (".params", ".pdiparams"))
             megabytes = source.stat().st_size / 1e6
             compare(group, options.runs)
             lines += table(f"{name} ({megabytes:.0f} MB)", group, megabytes)
             print("\n".join(lines[-len(group) :]), file=sys.stderr)
     start_up = [
-        Contestant("facecvt --help", [sys.executable, "-m", "facecvt.cli", "--help"]),
+        Contestant("facecvt --help", [str(facecvt), "--help"]),
         Contestant("python -c pass", [sys.executable, "-c", "pass"]),
     ]
     compare(start_up, max(options.runs, 9))
