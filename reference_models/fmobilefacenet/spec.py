@@ -57,8 +57,10 @@ def derive(spec: ArchitectureSpec) -> ArchitectureSpec:
     """The stages with the architecture's blocks.
 
     Raises:
-        UsageError: GNAP with more numbers than the last map has channels.
+        UsageError: an unknown output, or GNAP with more numbers than the last map has channels.
     """
+    if spec.options["output"] not in OUTPUTS:
+        raise UsageError(f"{spec.name}: output cannot be {spec.options['output']!r}; it is {', '.join(OUTPUTS)}")
     if spec.options["output"] == "GNAP" and spec.embedding_size > LAST:
         raise UsageError(f"{spec.name}: output GNAP gives at most {LAST} numbers, not {spec.embedding_size}")
     blocks = spec.options["blocks"]

@@ -1,8 +1,8 @@
 """LResNet-E-IR: the face recognition networks that MXNet calls ``fresnet`` and PyTorch ``iresnet``.
 
 Four stages of units bn1 - conv1 3x3 - bn2 - prelu - conv2 3x3/s - bn3 plus shortcut, widths 64, 128, 256, 512, every
-stage halving the map; head E: bn - dropout - fully connected - bn with scale 1. MXNet's and PyTorch's 200-layer
-networks have other units in each stage and are two architectures here.
+stage halving the map; head E: bn - dropout - fully connected - bn with scale 1. Every other option of MXNet's, and its
+network of 200 layers, which has other units in each stage than PyTorch's, is in the family ``fresnet``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from facecvt.reference_models.spec import (
     Alias,
     ArchitectureSpec,
     Family,
-    NamePattern,
     Source,
     Stage,
     TorchClass,
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 WIDTHS = (64, 128, 256, 512)
 UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 200: (6, 26, 60, 6)}
-FRESNET200 = (3, 24, 36, 3)
 
 SOURCE = Source(
     "ArcFace: Additive Angular Margin Loss for Deep Face Recognition, https://arxiv.org/abs/1801.07698",
@@ -66,7 +64,7 @@ def architecture(name: str, title: str, units: tuple[int, ...], aliases: tuple[A
 
 
 def upstream_aliases(depth: int) -> tuple[Alias, ...]:
-    """What the upstreams call the network of this depth; the 200 of MXNet is another one."""
+    """What the upstreams call the network of this depth; MXNet's of 200 layers is another one."""
     common = (
         Alias(f"r{depth}"),
         Alias(f"insightface_arcface_torch_iresnet{depth}", "torch"),
@@ -146,17 +144,9 @@ def candidates(skeleton: Skeleton) -> Iterator[ArchitectureSpec]:
             yield spec.with_options(embedding_size=size, normalize=skeleton.normalised)
 
 
-ARCHITECTURES = (
-    *(
-        architecture(f"iresnet{depth}", f"LResNet{depth}E-IR", units, upstream_aliases(depth))
-        for depth, units in UNITS.items()
-    ),
-    architecture(
-        "fresnet200",
-        "LResNet200E-IR, MXNet's units",
-        FRESNET200,
-        (Alias("LResNet200E-IR", "mxnet"), Alias("fresnet_r200", "mxnet")),
-    ),
+ARCHITECTURES = tuple(
+    architecture(f"iresnet{depth}", f"LResNet{depth}E-IR", units, upstream_aliases(depth))
+    for depth, units in UNITS.items()
 )
 
 FAMILY = Family(
@@ -167,8 +157,4 @@ FAMILY = Family(
     build=build,
     candidates=candidates,
     torch_class=torch_class,
-    patterns=(
-        NamePattern(r"fresnet_r200_emb(?P<embedding_size>\d+)", "fresnet200", "mxnet"),
-        NamePattern(r"fresnet_r(\d+)_emb(?P<embedding_size>\d+)", r"iresnet\1", "mxnet"),
-    ),
 )
