@@ -24,6 +24,8 @@ TOLERANCE = {"torch": 1e-6, "paddle": 1e-6, "mxnet": 1e-5}
 FAST = {
     "fresnet_r18",
     "fresnet_r50",
+    "fresnet_r18_out_GNAP_emb256",
+    "fresnet_r18_unit2_se",
     "insightface_arcface_torch_iresnet18",
     "insightface_arcface_torch_iresnet50",
     "ffc_resnet_arcface_iresnet18",
@@ -54,14 +56,6 @@ NOT_BUILT = (
     "ttjjmm_",
     "paddledetection_",
     "paddleslim_",
-    "fresnet2018_r101",
-    "fresnet2018_r152",
-    "fresnet_r18_act_",
-    "fresnet_r18_input",
-    "fresnet_r18_out_",
-    "fresnet_r18_se",
-    "fresnet_r18_unit",
-    "fresnet_r50_se",
 )
 
 
