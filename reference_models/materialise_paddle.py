@@ -37,7 +37,7 @@ def legacy_function(operator: str) -> Callable[..., Any]:
 
 
 def save(architecture: ArchitectureSpec, folder: Path, seed: int) -> None:
-    """Trace the net with a free batch dimension and save program and parameters under ``inference``."""
+    """Trace the net with a free batch dimension, and free height and width where it takes any, and save program and parameters under ``inference``."""
     net = families()[architecture.family].build(architecture, "paddle")
     missing, unexpected = net.set_state_dict(seeded_state(architecture, "paddle", seed))
     if missing or unexpected:
@@ -48,6 +48,8 @@ def save(architecture: ArchitectureSpec, folder: Path, seed: int) -> None:
             setattr(paddle.nn.functional, name, legacy_function(name))
     contract = architecture.contracts["paddle"]
     shape = [size if isinstance(size, int) else None for size in contract.shape]
+    if architecture.any_size:
+        shape[2:] = None, None
     traced = paddle.jit.to_static(
         net, input_spec=[paddle.static.InputSpec(shape, contract.dtype, contract.name)], full_graph=True
     )

@@ -111,7 +111,7 @@ def public_class(graph: Graph) -> PublicClass | None:
     The graph's input contracts take the colour order, and mean and scale where the graph does not hold them, from what
     the architecture declares for the graph's framework; an ONNX graph takes the colour order alone, since what it was
     made from, and so what is done to its input in front of it, is not known. Height and width that the graph leaves
-    free take the architecture's size, because its head takes no other.
+    free take the architecture's size where it takes no other.
     """
     recognition = recognise(graph)
     if recognition is None:
@@ -135,7 +135,9 @@ def public_class(graph: Graph) -> PublicClass | None:
 
 
 def settle_size(graph: Graph, recognition: Recognition) -> None:
-    """Give free heights and widths of image inputs the size that the architecture declares."""
+    """Give free heights and widths of image inputs the size that the architecture declares, where it takes no other."""
+    if recognition.architecture.any_size:
+        return
     height, width = recognition.architecture.contracts["torch"].shape[2:]
     settled: dict[str, tuple[int | str, ...]] = {}
     for contract in graph.contracts:

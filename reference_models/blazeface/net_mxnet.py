@@ -19,7 +19,7 @@ mx = import_mxnet("build a reference network in MXNet")
 BLAZE_FILTERS = ((24, 24), (24, 24), (24, 48, 2), (48, 48), (48, 48))
 DOUBLE_BLAZE_FILTERS = ((48, 24, 96, 2), (96, 24, 96), (96, 24, 96), (96, 24, 96, 2), (96, 24, 96), (96, 24, 96))
 LEVELS = ((8, (16, 24)), (16, (32, 48, 64, 80, 96, 128)))  # step and sides of the priors, in pixels
-CLASSES = 2  # background, face
+CLASSES = 2  # face, background
 
 
 class Layers:

@@ -20,7 +20,7 @@ BLAZE_FILTERS = [[24, 24], [24, 24], [24, 48, 2], [48, 48], [48, 48]]
 DOUBLE_BLAZE_FILTERS = [[48, 24, 96, 2], [96, 24, 96], [96, 24, 96], [96, 24, 96, 2], [96, 24, 96], [96, 24, 96]]
 MIN_SIZES = [[16.0, 24.0], [32.0, 48.0, 64.0, 80.0, 96.0, 128.0]]
 STEPS = [8.0, 16.0]
-NUM_CLASSES = 2  # background, face
+NUM_CLASSES = 2  # face, background
 
 
 def activate(x, act):
@@ -237,7 +237,7 @@ class BlazeFace(nn.Layer):
     def __init__(
         self, blaze_filters=None, double_blaze_filters=None, use_5x5kernel=True, act="relu", neck_type="none",
         joined=False, epsilon=1e-5,
-    ):  # fmt: skip
+    ) -> None:  # fmt: skip
         super().__init__()
         blaze_filters = blaze_filters or BLAZE_FILTERS
         double_blaze_filters = DOUBLE_BLAZE_FILTERS if double_blaze_filters is None else double_blaze_filters

@@ -3,7 +3,7 @@
 A 3x3 convolution at stride 2; blocks of a depthwise and a linear 1x1 convolution; double blocks of two such pairs,
 which narrow and widen; a shortcut through a max pool and a 1x1 convolution where the stride is 2. The outputs of the
 fourth-last and of the last block, perhaps through a neck (FPN, SSH), feed an SSD head: four numbers a prior box and two
-scores, background first. Names and order of the parameters are those of the PyTorch port at
+scores, that of a face and that of the background. Names and order of the parameters are those of the PyTorch port at
 https://github.com/ttjjmm/blazeface (MIT), whose module lists make them differ from PaddleDetection's.
 
 Paper: Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs",
@@ -31,7 +31,7 @@ DOUBLE_BLAZE_FILTERS = (
 )
 STEPS = (8, 16)  # pixels from one prior to the next, a level
 SIZES = ((16, 24), (32, 48, 64, 80, 96, 128))  # sides of the square priors in pixels, a level
-CLASSES = 2  # background, face
+CLASSES = 2  # face, background
 ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "leaky": nn.LeakyReLU, "hard_swish": nn.Hardswish, None: nn.Identity}
 
 

@@ -13,7 +13,9 @@ block, and an SSD head with 2 and 6 square prior boxes a cell at strides 8 and 1
                             True: the boxes of both levels joined and the softmax of their scores, as the port does
 
 A prior box is (x1, y1, x2, y2) over the image's width and height, around the middle of its cell. A box is what the head
-says about its prior, in units of the prior's size times 0.1 (place) and of its logarithm times 0.2 (size).
+says about its prior: how far the middle is moved, in tenths of the prior's size, and the logarithm of the factor of
+that size, in fifths. The first score of a prior is that of a face, the second that of the background: the published
+weights say so, and so does PaddleDetection's post-processing, for which the background comes behind the last class.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ NECKS = ("none", "only_fpn", "only_ssh", "fpn_ssh")
 ACTS = {"relu": ("Relu", {}), "relu6": ("Clip", {"min": 0.0, "max": 6.0}), "hard_swish": ("HardSwish", {})}
 LEAKY = ("LeakyRelu", {"alpha": 0.01})
 LEVELS = ((8, (16, 24)), (16, (32, 48, 64, 80, 96, 128)))  # step and sides of the priors, in pixels
-CLASSES = 2  # background, face
+CLASSES = 2  # face, background
 SIZE = 640  # the images that PaddleDetection trains on; any other will do
 SUM_GAIN = 0.4  # on what closes a block's branch in the seeded weights, so that eleven sums stay of order one
 
