@@ -20,7 +20,7 @@ SMALL = ("iresnet18", "mobilefacenet")
 ALL = [pytest.param(name, marks=[] if name in SMALL else [pytest.mark.slow]) for name in names()]
 SLOW = (
     *("mobilenet_v1", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_se_bn_small"),
-    *("adaface_ir_se50", "resnext50_32x4d", "resnet_std50"),
+    *("adaface_ir_se50", "resnext50_32x4d", "resnet_std50", "fresresnet50"),
 )
 VARIED = [
     ("iresnet18", {"embedding_size": 96, "normalize": True}),
@@ -33,6 +33,8 @@ VARIED = [
     pytest.param("mobilenet_v2", {"alpha": 1.4}, marks=pytest.mark.slow),
     pytest.param("mobilenet_v3_large", {"num_classes": 9}, marks=pytest.mark.slow),
     ("resnet18", {"num_classes": 9}),
+    ("fresresnet50", {"embedding_size": 16, "static": True}),
+    pytest.param("fresresnet50", {"fc_type": "Z"}, marks=pytest.mark.slow),
     pytest.param("resnet50", {"groups": 2, "width_per_group": 24}, marks=pytest.mark.slow),
     ("resnet_std18", {"embedding_size": 24, "normalize": False}),
 ]
@@ -219,6 +221,7 @@ DEPTHS = [
     "resnet18",
     pytest.param("resnet152", marks=pytest.mark.slow),
     pytest.param("resnet_std101", marks=pytest.mark.slow),
+    pytest.param("fresresnet152", marks=pytest.mark.slow),
 ]
 
 
