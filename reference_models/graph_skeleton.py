@@ -5,7 +5,7 @@ input (the preprocessing that some graphs contain). Brought to one form: a bias 
 MatMul; MatMul and Gemm with their weight either way round; Reshape and Squeeze that flatten; hard activations, as
 ``graph_activations.py`` reads them; slopes (C,1,1), (1,C,1,1)
 and (C,); the Euclidean length and the division by it, however they are spelled; pools over single elements, and means
-over whole maps.
+over whole maps; the weighting of a norm-aware pooling, as ``graph_norm_aware.py`` reads it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from facecvt.converters.graph import Graph, NumpyArray, attribute, constant, dims
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.reference_models.graph_activations import OFFSET, SLOPE, bounds, hard_sigmoid, hard_swish
+from facecvt.reference_models.graph_norm_aware import holds_number, norm_aware, squared
 from facecvt.reference_models.skeleton import NETWORK_INPUT, POOLS, Piece, Skeleton, add_piece
 
 TRANSPARENT = ("Identity", "Dropout")
@@ -143,6 +144,9 @@ class _Walk:
         vector = _vector_of_length(node.outputs[0])
         if vector in self.index_of and _is_column(node.outputs[0]):
             return Piece("ReduceL2", (self.index_of[vector],), source=node)
+        weighted = norm_aware(node.outputs[0])
+        if weighted in self.index_of:
+            return Piece("NormAware", (self.index_of[weighted],), source=node)
         if op == "Mul" and len(computed) == 2 and computed[1] in self.index_of:
             return Piece("Mul", (source, self.index_of[computed[1]]), source=node)
         if len(computed) != 1 or node.inputs[0] is not computed[0]:
@@ -298,8 +302,8 @@ def _vector_of_length(value: ir.Value) -> ir.Value | None:
         if node.op_type == "ReduceSumSquare":
             return computed[0] if rooted and _over_rows(numbers) else None
         if node.op_type == "ReduceSum":
-            return _squared(computed[0]) if rooted and _over_rows(numbers) else None
-        if node.op_type == "Sqrt" or (node.op_type == "Pow" and _is_number(numbers, 0.5)):
+            return squared(computed[0]) if rooted and _over_rows(numbers) else None
+        if node.op_type == "Sqrt" or (node.op_type == "Pow" and holds_number(node.inputs[1], 0.5)):
             if rooted:
                 return None
             rooted = True
@@ -330,20 +334,3 @@ def _over_rows(numbers: list[NumpyArray | None]) -> bool:
     """True where the axes of a reduction, its second input, are axis 1 of a matrix."""
     axes = numbers[0] if numbers else None
     return axes is not None and axes.size == 1 and int(axes.reshape(-1)[0]) in (1, -1)
-
-
-def _is_number(numbers: list[NumpyArray | None], wanted: float) -> bool:
-    array = numbers[0] if numbers else None
-    return array is not None and array.size == 1 and float(array.reshape(-1)[0]) == wanted
-
-
-def _squared(value: ir.Value) -> ir.Value | None:
-    """The value that this one is the square of."""
-    node = value.producer()
-    if node is None:
-        return None
-    if node.op_type == "Pow" and _is_number([constant(entry) for entry in node.inputs[1:]], 2.0):
-        return node.inputs[0]
-    if node.op_type == "Mul" and node.inputs[0] is node.inputs[1]:
-        return node.inputs[0]
-    return None
