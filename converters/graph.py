@@ -31,6 +31,7 @@ import numpy as np
 
 from facecvt.converters.contract import InputContract
 from facecvt.converters.formats.mapped import Array, MappedTensor
+from facecvt.converters.integer_folding import INTEGER_RULES, folded
 from facecvt.converters.onnx_ir_lazy import ir
 
 CANONICAL_OPSET = 21
@@ -269,8 +270,14 @@ class Builder:
             attributes: Python values; None leaves one out.
 
         Returns:
-            The output value, or the list of them where ``outputs`` is not 1.
+            The output value, or the list of them where ``outputs`` is not 1; an initializer in place of a node that
+            would compute whole numbers of constants alone (see integer_folding.py).
         """
+        inputs = list(inputs)
+        if op_type in INTEGER_RULES:
+            numbers = folded(op_type, [constant(value) for value in inputs], attributes)
+            if numbers is not None:
+                return self.const(numbers, None)
         source_op, source_name = self._source
         node = ir.Node(
             "",

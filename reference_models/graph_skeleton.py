@@ -3,8 +3,8 @@
 Left out, because it does not say what a network is: Identity and Dropout; arithmetic with constants on the network's
 input (the preprocessing that some graphs contain). Brought to one form: a bias that is added behind a Conv, Gemm or
 MatMul; MatMul and Gemm with their weight either way round; Reshape and Squeeze that flatten; hard activations, as
-``graph_activations.py`` reads them; slopes (C,1,1), (1,C,1,1)
-and (C,); the Euclidean length and the division by it, however they are spelled; pools over single elements, and means
+``graph_activations.py`` reads them; what moves values about, as ``graph_rearranging.py`` reads it; slopes (C,1,1),
+(1,C,1,1) and (C,); the Euclidean length and the division by it, however they are spelled; pools over single elements, and means
 over whole maps; the weighting of a norm-aware pooling, as ``graph_norm_aware.py`` reads it.
 """
 
@@ -19,6 +19,7 @@ from facecvt.converters.graph import Graph, NumpyArray, attribute, constant, dim
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.reference_models.graph_activations import OFFSET, SLOPE, bounds, hard_sigmoid, hard_swish
 from facecvt.reference_models.graph_norm_aware import holds_number, norm_aware, squared
+from facecvt.reference_models.graph_rearranging import appended_zeros, moved, padded_maps
 from facecvt.reference_models.skeleton import NETWORK_INPUT, POOLS, Piece, Skeleton, add_piece
 
 TRANSPARENT = ("Identity", "Dropout")
@@ -27,6 +28,7 @@ BATCH_NORM_ROLES = ("scale", "shift", "mean", "variance")
 UNDERSTOOD = (
     *("Conv", "Gemm", "BatchNormalization", "PRelu", "Flatten", "LpNormalization", "ReduceL2"),
     *("Clip", "HardSigmoid", "HardSwish", *POOLS),
+    *("Pad", "Transpose", "Concat"),
 )
 LARGEST_GUARD = 1e-6  # what keeps the division by the length from dividing by zero; more than this is another formula
 
@@ -133,6 +135,9 @@ class _Walk:
         op, source = node.op_type, self.index_of[computed[0]]
         if op == "Add" and len(computed) == 2 and computed[1] in self.index_of:
             return Piece("Add", (source, self.index_of[computed[1]]), source=node)
+        joined = self._joined(node)
+        if joined is not None:
+            return joined
         if op == "Div" and len(computed) == 2:
             vector = _vector_of_length(computed[1])
             if vector is not None and self.index_of.get(vector) == source:
@@ -149,6 +154,12 @@ class _Walk:
             return Piece("NormAware", (self.index_of[weighted],), source=node)
         if op == "Mul" and len(computed) == 2 and computed[1] in self.index_of:
             return Piece("Mul", (source, self.index_of[computed[1]]), source=node)
+        padded = padded_maps(node)
+        if padded is not None and padded[0] in self.index_of:
+            return Piece("Pad", (self.index_of[padded[0]],), {}, padded[1], node)
+        attributes = moved(node) if node.inputs[0] is computed[0] else None
+        if attributes is not None:
+            return Piece(op, (source,), {}, attributes, node)
         if len(computed) != 1 or node.inputs[0] is not computed[0]:
             return None
         if op in POOLS:
@@ -168,6 +179,16 @@ class _Walk:
         shapes = {role: weight.shape for role, weight in weights.items()}
         name = "Gemm" if op == "MatMul" else op
         return Piece(name, (source,), shapes, _conv_attributes(node) if op == "Conv" else {}, node, dict(weights))
+
+    def _joined(self, node: ir.Node) -> Piece | None:
+        """The piece of a Concat; a Pad where it joins zeros on."""
+        sources = [self.index_of[value] for value in node.inputs if value in self.index_of]
+        if node.op_type != "Concat" or len(sources) != len(node.inputs):
+            return None
+        zeros = appended_zeros(node)
+        if zeros is not None:
+            return Piece("Pad", (sources[0],), {}, {"pads": (0, 0, 0, 0, 0, zeros, 0, 0)}, node)
+        return Piece("Concat", tuple(sources), {}, {"axis": attribute(node, "axis", 0)}, node)
 
     def _hard_activation(self, node: ir.Node, source: int) -> Piece | None:
         """The piece of a Clip, HardSigmoid or HardSwish; of the last two also where they are spelled out."""

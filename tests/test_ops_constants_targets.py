@@ -39,6 +39,7 @@ CASES: list[Case] = [
     *mxnet("Cast", WHOLE, dtype="int32"),
     *mxnet("amp_cast", X, dtype="float32"),
     *mxnet("shape_array", X),
+    *mxnet(("zeros_like", "ones_like"), X),
     *paddle("cast", "cast", "paddle.cast(x, 'int64')", x=WHOLE),
     *paddle("cast", "cast", "paddle.cast(x, 'bool')", x=WHOLE),
     *paddle("cast", "cast", "paddle.cast(paddle.cast(x, 'float64'), 'float32')", x=X),

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from facecvt.converters.graph import Builder, Graph, constant, dims, name_of
+from facecvt.converters.integer_folding import resolved_shape
 from facecvt.converters.onnx_ir_lazy import ir
-from facecvt.converters.passes.fold_weight_reshapes import fold_weight_reshapes, resolved_shape
+from facecvt.converters.passes.fold_weight_reshapes import fold_weight_reshapes
 from facecvt.converters.passes.input_shapes import describe_inputs
 from facecvt.converters.passes.pipeline import run_passes
 

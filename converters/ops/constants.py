@@ -18,7 +18,7 @@ from facecvt.converters.ops.paddle_operands import ints_or_value
 from facecvt.converters.ops.registry import from_mxnet, from_onnx, from_paddle, lower, to_torch
 from facecvt.converters.ops.rewriting import add_constant, become, insert_before
 from facecvt.converters.ops.unchanged import unchanged
-from facecvt.converters.ops.value_facts import element_type, known_rank
+from facecvt.converters.ops.value_facts import element_type, known_rank, number_like
 from facecvt.converters.source_ops import MxnetOp, OnnxOp, PaddleOp, SourceOp
 from facecvt.converters.torch_code import TorchCode
 
@@ -57,6 +57,17 @@ def fill_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     number = op.number("value") if op.op == "_full" else float(op.op == "_ones")
     op.raw("ctx", None)
     return filled(b, op.ints("shape") or [], number, np.dtype(op.text("dtype", "float32")))
+
+
+@from_mxnet("zeros_like", "ones_like")
+def fill_like_from_mxnet(op: MxnetOp, b: Builder) -> Any:
+    """One number in the shape and type of the operand, whose own numbers do not matter."""
+    return filled_like(b, op.inputs[0], float(op.op == "ones_like"))
+
+
+def filled_like(b: Builder, like: ir.Value, number: float) -> Any:
+    """A number in the shape and element type of a value."""
+    return b.emit("Expand", [number_like(b, like, number), b.emit("Shape", [like])])
 
 
 def type_number(op: SourceOp, name: str) -> int:

@@ -6,9 +6,8 @@ of a node, it can neither move into the convolution nor be the bias of a layer i
 
 from __future__ import annotations
 
-import math
-
-from facecvt.converters.graph import Graph, NumpyArray, attribute, constant, name_of, reshape_weight
+from facecvt.converters.graph import Graph, attribute, constant, name_of, reshape_weight
+from facecvt.converters.integer_folding import resolved_shape
 
 
 def fold_weight_reshapes(graph: Graph) -> None:
@@ -32,18 +31,3 @@ def fold_weight_reshapes(graph: Graph) -> None:
         graph.aliases[name_of(result)] = name_of(reshaped)
         graph.origins.pop(name_of(result), None)
         graph.body.remove(node, safe=True)
-
-
-def resolved_shape(shape: tuple[int, ...], target: NumpyArray, allowzero: bool) -> tuple[int, ...] | None:
-    """The shape that ONNX's Reshape gives: 0 keeps a size, -1 takes the rest; None where it would be an error."""
-    wanted = [int(size) for size in target.reshape(-1)]
-    if not allowzero:
-        if any(size == 0 and axis >= len(shape) for axis, size in enumerate(wanted)):
-            return None
-        wanted = [shape[axis] if size == 0 else size for axis, size in enumerate(wanted)]
-    if wanted.count(-1) == 1:
-        rest = math.prod(size for size in wanted if size != -1)
-        if rest == 0:
-            return None
-        wanted[wanted.index(-1)] = math.prod(shape) // rest
-    return tuple(wanted) if min(wanted, default=0) >= 0 and math.prod(wanted) == math.prod(shape) else None

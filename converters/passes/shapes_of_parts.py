@@ -57,6 +57,9 @@ def tile(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
 def expand(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
     """The operand's sizes against the target's, from the last axis on; 1 gives way."""
     data, target = shapes[0] or (), constant(node.inputs[1])
+    like = shape_taken_from(node.inputs[1])
+    if like is not None and len(like) >= len(data) and all(size == 1 for size in data):
+        return [like]
     if target is None:
         length = (shapes[1] or (None,))[0]
         return [(None,) * max(length, len(data)) if isinstance(length, int) else None]
@@ -65,6 +68,16 @@ def expand(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
     ones: list[Dim] = [1] * count
     left, right = [*ones[len(data) :], *data], [*ones[len(wanted) :], *wanted]
     return [tuple(b if a == 1 else a for a, b in zip(left, right, strict=True))]
+
+
+def shape_taken_from(target: ir.Value | None) -> Shape | None:
+    """The shape of the value whose whole Shape this is, as far as both are known."""
+    from facecvt.converters.passes.infer_shapes import shape_of  # which imports this module
+
+    node = target.producer() if target is not None else None
+    if node is None or node.op_type != "Shape" or node.attributes or node.inputs[0] is None:
+        return None
+    return shape_of(node.inputs[0])
 
 
 def place(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
