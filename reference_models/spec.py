@@ -200,6 +200,15 @@ OPTION_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: isinstance(value, tuple) and len(value) == 4 and all(_count(item) for item in value),
     ),
     "fc_type": ("E, FC or Z", lambda value: value in ("E", "FC", "Z")),
+    "setting": (
+        "rows of expansion, channels, bottlenecks, stride of the first",
+        lambda value: (
+            isinstance(value, (list, tuple))
+            and len(value) > 0
+            and all(isinstance(row, (list, tuple)) and len(row) == 4 and all(map(_count, row)) for row in value)
+        ),
+    ),
+    "fp16": ("True or False", lambda value: isinstance(value, bool)),
     "static": ("True or False", lambda value: isinstance(value, bool)),
     "narrow_last": ("True or False", lambda value: isinstance(value, bool)),
     "normalize": ("True or False", lambda value: isinstance(value, bool)),

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from facecvt.converters.contract import InputContract
+from facecvt.converters.errors import UsageError
 from facecvt.reference_models.layers import INPUT, Layer, LayerList
 from facecvt.reference_models.mbf.names import NAMES
 from facecvt.reference_models.spec import (
@@ -72,7 +73,7 @@ def architecture(name: str, scale: int, title: str, *aliases: Alias) -> Architec
             source=SOURCE,
             contracts={"torch": CONTRACT, "paddle": CONTRACT, "mxnet": MXNET_CONTRACT},
             stages=(),
-            options={"embedding_size": 512, "scale": scale, "normalize": False, "eps": None},
+            options={"embedding_size": 512, "scale": scale, "normalize": False, "eps": None, "fp16": False},
             eps={"torch": 1e-5, "paddle": 1e-5, "mxnet": 1e-5},
             aliases=aliases,
         )
@@ -140,13 +141,19 @@ def layers(spec: ArchitectureSpec) -> list[Layer]:
 
 
 def build(spec: ArchitectureSpec, framework: str) -> Any:
-    """The net in one framework, weights as initialised."""
+    """The net in one framework, weights as initialised.
+
+    Raises:
+        UsageError: fp16 of another framework than PyTorch.
+    """
     size, blocks, scale, normalize = spec.embedding_size, BLOCKS[spec.name], spec.options["scale"], spec.normalised
     eps = spec.eps[framework] if spec.options["eps"] is None else spec.options["eps"]
     if framework == "torch":
         from facecvt.reference_models.mbf import net_torch
 
-        return net_torch.MobileFaceNet(size, blocks, scale, eps=eps, normalize=normalize)
+        return net_torch.MobileFaceNet(size, blocks, scale, spec.options["fp16"], eps, normalize)
+    if spec.options["fp16"]:
+        raise UsageError(f"fp16 is an option of {spec.name} in PyTorch; there is none in {framework}")
     if framework == "paddle":
         from facecvt.reference_models.mbf import net_paddle
 

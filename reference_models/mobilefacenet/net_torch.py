@@ -77,6 +77,7 @@ class MobileFaceNet(nn.Module):
         setting: one row for each run of bottlenecks: expansion, channels, how many, stride of the first.
         eps: of every BatchNorm.
         normalize: True gives embeddings of length 1.
+        fp16: True computes everything, the normalisation included, under CUDA autocast; no effect on a CPU.
     """
 
     def __init__(
@@ -85,9 +86,11 @@ class MobileFaceNet(nn.Module):
         setting: Sequence[tuple[int, int, int, int]] = SETTING,
         eps: float = 1e-5,
         normalize: bool = False,
+        fp16: bool = False,
     ) -> None:
         super().__init__()
         self.normalize = normalize
+        self.fp16 = fp16
         self.conv1 = ConvBlock(3, 64, 3, stride=2, padding=1, eps=eps)
         self.dw_conv1 = ConvBlock(64, 64, 3, padding=1, depthwise=True, eps=eps)
         blocks: list[nn.Module] = []
@@ -103,7 +106,8 @@ class MobileFaceNet(nn.Module):
         self.linear1 = ConvBlock(512, embedding_size, 1, linear=True, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.blocks(self.dw_conv1(self.conv1(x)))
-        x = self.linear1(self.linear7(self.conv2(x)))
-        x = torch.flatten(x, 1)
-        return F.normalize(x) if self.normalize else x
+        with torch.autocast("cuda", enabled=self.fp16):
+            x = self.blocks(self.dw_conv1(self.conv1(x)))
+            x = self.linear1(self.linear7(self.conv2(x)))
+            x = torch.flatten(x, 1)
+            return F.normalize(x) if self.normalize else x

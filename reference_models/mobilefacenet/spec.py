@@ -6,10 +6,13 @@ depthwise one over the whole map and a 1x1 one to the embedding, each with its B
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from facecvt.converters.contract import InputContract
+from facecvt.converters.errors import UsageError
 from facecvt.reference_models.layers import INPUT, Layer, LayerList
 from facecvt.reference_models.mobilefacenet.names import NAMES
 from facecvt.reference_models.spec import (
@@ -26,13 +29,32 @@ from facecvt.reference_models.spec import (
 if TYPE_CHECKING:
     from facecvt.reference_models.skeleton import Skeleton
 
-# expansion, channels, bottlenecks, stride of the first, height = width behind them
-SETTING = ((2, 64, 5, 2, 28), (4, 128, 1, 2, 14), (2, 128, 6, 1, 14), (4, 128, 1, 2, 7), (2, 128, 2, 1, 7))
-LAST = 512  # channels of the last map
+# expansion, channels, bottlenecks, stride of the first
+Row = tuple[int, int, int, int]
+SETTING: tuple[Row, ...] = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
+STEM, LAST = 64, 512  # channels of the first and the last map
+FIRST_SIZE, LAST_SIZE = 56, 7
 
 SHAPE = ("batch", 3, 112, 112)
 CONTRACT = InputContract("x", SHAPE, layout="NCHW", color="RGB", mean=(127.5,), scale=(1 / 127.5,))
 MXNET_CONTRACT = InputContract("data", SHAPE, layout="NCHW", color="RGB", mean=(127.5,), scale=(1 / 127.5,))
+
+
+def derive(spec: ArchitectureSpec) -> ArchitectureSpec:
+    """The stages that the setting gives; the last convolution covers a map of 7x7.
+
+    Raises:
+        UsageError: the strides of a setting lead to another size.
+    """
+    setting = tuple(tuple(row) for row in spec.options["setting"])
+    stages, size = [], FIRST_SIZE
+    for expansion, channels, count, stride in setting:
+        size //= stride
+        stages.append(Stage(f"bottlenecks x{expansion}", count, channels, stride, size))
+    if size != LAST_SIZE:
+        raise UsageError(f"{spec.name}: the strides of this setting make the last map {size}x{size}, it has to be 7x7")
+    return replace(spec, stages=tuple(stages), options={**spec.options, "setting": setting})
+
 
 MOBILEFACENET = ArchitectureSpec(
     name="mobilefacenet",
@@ -51,9 +73,9 @@ MOBILEFACENET = ArchitectureSpec(
     contracts={"torch": CONTRACT, "paddle": CONTRACT, "mxnet": MXNET_CONTRACT},
     stages=tuple(
         Stage(f"bottlenecks x{expansion}", count, channels, stride, size)
-        for expansion, channels, count, stride, size in SETTING
+        for (expansion, channels, count, stride), size in zip(SETTING, (28, 14, 14, 7, 7), strict=True)
     ),
-    options={"embedding_size": 128, "normalize": False, "eps": None},
+    options={"embedding_size": 128, "setting": SETTING, "normalize": False, "eps": None, "fp16": False},
     eps={"torch": 1e-5, "paddle": 1e-5, "mxnet": 1e-5},
     aliases=(
         Alias("mobileface_v1.0_infer", "paddle"),
@@ -75,10 +97,10 @@ def layers(spec: ArchitectureSpec) -> list[Layer]:
         x = net.batch_norm(f"{name}.bn", x, channels[1])
         return x if linear else net.prelu(f"{name}.prelu", x, channels[1])
 
-    x = conv_block("conv1", INPUT, (3, 64), 3, stride=2, pad=1)
-    x = conv_block("dw_conv1", x, (64, 64), 3, pad=1, group=64)
-    channels, block = 64, 0
-    for expansion, out, count, first_stride, _ in SETTING:
+    x = conv_block("conv1", INPUT, (3, STEM), 3, stride=2, pad=1)
+    x = conv_block("dw_conv1", x, (STEM, STEM), 3, pad=1, group=STEM)
+    channels, block = STEM, 0
+    for expansion, out, count, first_stride in spec.options["setting"]:
         for index in range(count):
             stride = first_stride if index == 0 else 1
             residual = stride == 1 and channels == out
@@ -92,7 +114,7 @@ def layers(spec: ArchitectureSpec) -> list[Layer]:
             x = net.add(unit, y, x) if residual else y
             channels, block = out, block + 1
     x = conv_block("conv2", x, (channels, LAST), 1)
-    x = conv_block("linear7", x, (LAST, LAST), SETTING[-1][4], group=LAST, linear=True)
+    x = conv_block("linear7", x, (LAST, LAST), LAST_SIZE, group=LAST, linear=True)
     x = conv_block("linear1", x, (LAST, spec.embedding_size), 1, linear=True)
     x = net.flatten("flatten", x)
     if spec.normalised:
@@ -101,33 +123,61 @@ def layers(spec: ArchitectureSpec) -> list[Layer]:
 
 
 def build(spec: ArchitectureSpec, framework: str) -> Any:
-    """The net in one framework, weights as initialised."""
-    size, normalize = spec.embedding_size, spec.normalised
+    """The net in one framework, weights as initialised.
+
+    Raises:
+        UsageError: fp16 of another framework than PyTorch.
+    """
+    size, setting, normalize = spec.embedding_size, spec.options["setting"], spec.normalised
     eps = spec.eps[framework] if spec.options["eps"] is None else spec.options["eps"]
     if framework == "torch":
         from facecvt.reference_models.mobilefacenet import net_torch
 
-        return net_torch.MobileFaceNet(size, eps=eps, normalize=normalize)
+        return net_torch.MobileFaceNet(size, setting, eps, normalize, spec.options["fp16"])
+    if spec.options["fp16"]:
+        raise UsageError(f"fp16 is an option of {spec.name} in PyTorch; there is none in {framework}")
     if framework == "paddle":
         from facecvt.reference_models.mobilefacenet import net_paddle
 
-        return net_paddle.MobileFaceNet(size, epsilon=eps, normalize=normalize)
+        return net_paddle.MobileFaceNet(size, setting, eps, normalize)
     from facecvt.reference_models.mobilefacenet import net_mxnet
 
-    return net_mxnet.mobilefacenet(size, eps=eps, normalize=normalize)
+    return net_mxnet.mobilefacenet(size, setting, eps, normalize)
 
 
 def torch_class(spec: ArchitectureSpec) -> TorchClass:
     """The constructor call that gives this architecture in ``net_torch.py``."""
-    normalize = ", normalize=True" if spec.normalised else ""
-    return TorchClass("MobileFaceNet", f"embedding_size={spec.embedding_size}{normalize}")
+    arguments = f"embedding_size={spec.embedding_size}"
+    if spec.options["setting"] != SETTING:
+        arguments += f", setting={spec.options['setting']}"
+    switches = [f", {name}=True" for name in ("normalize", "fp16") if spec.options[name]]
+    return TorchClass("MobileFaceNet", arguments + "".join(switches))
+
+
+def setting_of(skeleton: Skeleton) -> tuple[Row, ...] | None:
+    """The setting that the graph's convolutions tell, three a bottleneck between two and three others, if any."""
+    convs = [piece for piece in skeleton.pieces if piece.op == "Conv"]
+    widths = [piece.shapes["weight"][0] for piece in convs]
+    if len(convs) < 8 or (len(convs) - 5) % 3:
+        return None
+    rows: list[Row] = []
+    for place in range(2, len(convs) - 3, 3):
+        expansion, out = widths[place] // widths[place - 1], widths[place + 2]
+        stride = convs[place + 1].attributes["strides"][0]
+        if expansion == 0:
+            return None
+        if rows and stride == 1 and rows[-1][:2] == (expansion, out):
+            rows[-1] = (expansion, out, rows[-1][2] + 1, rows[-1][3])
+        else:
+            rows.append((expansion, out, 1, stride))
+    return tuple(rows) if math.prod(row[3] for row in rows) == FIRST_SIZE // LAST_SIZE else None
 
 
 def candidates(skeleton: Skeleton) -> Iterator[ArchitectureSpec]:
-    """The one network, where the graph has as many PRelu."""
-    size = skeleton.output_width()
-    if size is not None and sum(skeleton.count("PRelu").values()) == 3 + 2 * sum(row[2] for row in SETTING):
-        yield MOBILEFACENET.with_options(embedding_size=size, normalize=skeleton.normalised)
+    """The network with the setting that the graph's convolutions tell, where there are as many PRelu."""
+    size, setting = skeleton.output_width(), setting_of(skeleton)
+    if size is not None and setting and sum(skeleton.count("PRelu").values()) == 3 + 2 * sum(row[2] for row in setting):
+        yield MOBILEFACENET.with_options(embedding_size=size, setting=setting, normalize=skeleton.normalised)
 
 
 FAMILY = Family(
@@ -138,6 +188,7 @@ FAMILY = Family(
     build=build,
     candidates=candidates,
     torch_class=torch_class,
+    derive=derive,
     patterns=(
         NamePattern(r"ffc_mobilefacenet_(?P<embedding_size>\d+)", "mobilefacenet", "torch", {"normalize": True}),
         NamePattern(r"insightface_arcface_paddle_mobilefacenet_(?P<embedding_size>\d+)", "mobilefacenet", "paddle"),
