@@ -78,6 +78,8 @@ SOURCES = ("mxnet", "paddle", "onnx")
 TARGETS: dict[str, Target] = {
     "onnx": Target("ONNX", False, True, "onnxruntime", suffix=".onnx", options=("opset",)),
     "torch": Target("PyTorch", True, False, "torch", options=("safetensors", "arch")),
+    "mxnet": Target("MXNet", True, False, "mxnet"),
+    "paddle": Target("PaddlePaddle", True, True, "paddlepaddle", options=("arch",)),
 }
 CONVERSIONS = tuple((source, target) for target in TARGETS for source in SOURCES if source != target)
 

@@ -1,4 +1,4 @@
-"""MXNet ``symbol.json`` of every generation (0.8 to 1.9) -> one record, with MXNet's own upgrades done.
+"""MXNet ``symbol.json`` of every generation (0.8 to 1.9) <-> one record, with MXNet's own upgrades done.
 
 Layout: ``{"nodes": [{op, name, inputs, attrs?}], "arg_nodes", "node_row_ptr"?, "heads", "attrs"?}``.
 
@@ -10,8 +10,9 @@ before 0.9         ``param`` and ``attr``                      ``[node, output]`
 from 1.0           ``attrs``, both kinds                       ``[node, output, version]``
 =================  ==========================================  ============================================
 
-All values are strings. ``param`` is inserted under ``attr``: where both name a key, ``attr`` stands. Before 0.9.5 an
-``axis`` of -1 in argmax and argmin meant "all axes", which is now said by leaving it out.
+Written is the form of 1.9. All values are strings. ``param`` is inserted under ``attr``: where both name a key,
+``attr`` stands. Before 0.9.5 an ``axis`` of -1 in argmax and argmin meant "all axes", which is now said by leaving it
+out.
 
 Source: the loader's behaviour (``mx.sym.load`` of 1.9.1), which the tests hold this module against.
 """
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from facecvt.converters.errors import FormatError
+from facecvt.converters.formats.atomic import atomic_file
 
 # operator -> names of its auxiliary inputs, which are the last of its inputs
 AUX_INPUTS: dict[str, tuple[str, ...]] = {
@@ -41,6 +43,7 @@ _LEADING_INPUTS["IdentityAttachKLSparseReg"] = ("data",)
 
 _USER_KEYS = ("ctx_group", "lr_mult", "wd_mult", "force_mirroring", "mirror_stage", "profiler_scope")
 _UNVERSIONED = 800
+WRITTEN_VERSION = 10901
 
 
 @dataclass
@@ -126,6 +129,30 @@ def read_symbol(path: str | Path) -> MxnetSymbol:
     except (ValueError, RecursionError) as error:
         raise FormatError(path, None, f"not JSON, so no MXNet symbol: {error}") from error
     return _Parser(Path(path)).symbol(document)
+
+
+def write_symbol(path: str | Path, symbol: MxnetSymbol) -> None:
+    """Write a symbol file as MXNet 1.9.1 does, with every attribute that the record holds.
+
+    Args:
+        path: target; appears whole or not at all.
+        symbol: nodes in topological order.
+    """
+    nodes: list[dict[str, Any]] = []
+    for node in symbol.nodes:
+        entry: dict[str, Any] = {"op": node.op, "name": node.name}
+        if node.attrs or node.user_attrs:
+            entry["attrs"] = {**node.attrs, **node.user_attrs}
+        entry["inputs"] = [[index, output, 0] for index, output in node.inputs]
+        nodes.append(entry)
+    document = {
+        "nodes": nodes,
+        "arg_nodes": [index for index, node in enumerate(symbol.nodes) if node.op == "null"],
+        "heads": [[index, output, 0] for index, output in symbol.heads],
+        "attrs": {"mxnet_version": ["int", WRITTEN_VERSION]},
+    }
+    with atomic_file(path) as stream:
+        stream.write(json.dumps(document, indent=2).encode() + b"\n")
 
 
 class _Parser:

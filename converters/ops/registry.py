@@ -121,4 +121,10 @@ def lowerings(operator: str) -> list[LoweringRule]:
 def table(direction: str) -> dict[str, str]:
     """Operator -> family (module name) for everything that is registered in a direction."""
     load_rules()
-    return {operator: rule.__module__.rpartition(".")[2] for operator, rule in sorted(_rules[direction].items())}
+    return {operator: family_of(rule) for operator, rule in sorted(_rules[direction].items())}
+
+
+def family_of(rule: Callable[..., Any]) -> str:
+    """Module of a rule; rules of one target that fill a module of their own belong to the family it is named after."""
+    module = rule.__module__.rpartition(".")[2]
+    return module.removesuffix("_to_mxnet").removesuffix("_to_paddle")

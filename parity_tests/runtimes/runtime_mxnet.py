@@ -37,7 +37,8 @@ class MxnetRuntime(Runtime):
         self._symbol = self._mxnet.sym.load(str(self.symbol_path))
         auxiliary = set(self._symbol.list_auxiliary_states())
         arrays = self._mxnet.nd.load(str(self.params_path))
-        self._weights = {name.split(":", 1)[-1]: array for name, array in arrays.items()}
+        named = arrays.items() if isinstance(arrays, dict) else []  # a file without arrays is read as an empty list
+        self._weights = {name.split(":", 1)[-1]: array for name, array in named}
         rest = [name for name in self._symbol.list_arguments() if name not in self._weights]
         self.input_names = list(self._names or [name for name in rest if not name.endswith("label")])
         lost = sorted(auxiliary - self._weights.keys())
