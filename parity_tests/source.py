@@ -28,7 +28,20 @@ NumpyArray = np.ndarray[Any, np.dtype[Any]]
 Walk = Generator[tuple[str, NumpyArray], None, dict[str, NumpyArray]]
 
 # Operators whose result says nothing about the values of their operands, only about their shapes.
-SHAPE_ONLY = frozenset({"Shape", "Size", "shape", "shape64", "shape_array", "size_array", "prior_box", "size", "numel"})
+SHAPE_ONLY = frozenset(
+    {
+        "Shape",
+        "Size",
+        "shape",
+        "shape64",
+        "shape_array",
+        "size_array",
+        "_contrib_arange_like",
+        "prior_box",
+        "size",
+        "numel",
+    }
+)
 
 
 class Oracle(Protocol):

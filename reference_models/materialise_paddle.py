@@ -37,7 +37,10 @@ def legacy_function(operator: str) -> Callable[..., Any]:
 
 
 def save(architecture: ArchitectureSpec, folder: Path, seed: int) -> None:
-    """Trace the net with a free batch dimension, and free height and width where it takes any, and save program and parameters under ``inference``."""
+    """Trace the net with a free batch dimension and save program and parameters under ``inference``.
+
+    Height and width are free as well where the net takes any.
+    """
     net = families()[architecture.family].build(architecture, "paddle")
     missing, unexpected = net.set_state_dict(seeded_state(architecture, "paddle", seed))
     if missing or unexpected:

@@ -88,6 +88,7 @@ def define_cases(p) -> None:
     define_activations(p, f)
     define_arithmetic(p, f)
     define_shapes(p, f)
+    define_detection(p)
     define_more_pir(p)
     define_raw_functions()
     define_legacy_operators()
@@ -315,6 +316,24 @@ def nearest_by_shape(p, f, b):
 def raw(name: str, kind: str, inputs, attrs=None, outputs=("Out",), dtype="float64") -> None:
     """A case of one operator appended to a legacy program."""
     case(name, lambda b: b.op(kind, inputs(b), attrs, outputs, dtype), "legacy")
+
+
+def define_detection(p) -> None:
+    ops, corners = p.vision.ops, {"low": 0.0, "high": 4.0}
+    prior = lambda b, **options: list(ops.prior_box(b.data(1, 2, 3, 4), b.data(1, 3, 25, 30), **options))  # noqa: E731
+    case("prior_box", lambda b: prior(b, min_sizes=[4.0, 6.0], steps=[8.0, 8.0]))
+    case("prior_box by the ratio of sizes", lambda b: prior(b, min_sizes=[4.0], clip=True, flip=True, aspect_ratios=[2.0, 1.0, 3.0]))
+    case("prior_box with squares", lambda b: prior(b, min_sizes=[4.0, 8.0], max_sizes=[9.0, 16.0], aspect_ratios=[2.0], steps=[6.0, 9.0], offset=0.25, variance=[0.1, 0.2, 0.3, 0.4]))
+    case("prior_box squares second", lambda b: prior(b, min_sizes=[4.0, 8.0], max_sizes=[9.0, 16.0], aspect_ratios=[2.0], flip=True, min_max_aspect_ratios_order=True))
+    for pixels in (False, True):
+        decode = {"code_type": "decode_center_size", "box_normalized": not pixels}
+        encode = {"code_type": "encode_center_size", "box_normalized": not pixels}
+        case(f"box_coder encode {pixels}", lambda b, o=encode: ops.box_coder(b.data(5, 4, **corners), b.data(5, 4, low=0.1, high=0.3), b.data(3, 4, **corners), **o))
+        case(f"box_coder decode {pixels}", lambda b, o=decode: ops.box_coder(b.data(5, 4, **corners), b.data(5, 4, low=0.1, high=0.3), b.data(3, 5, 4), axis=0, **o))
+        case(f"box_coder decode along 1 {pixels}", lambda b, o=decode: ops.box_coder(b.data(5, 4, **corners), b.data(5, 4, low=0.1, high=0.3), b.data(5, 3, 4), axis=1, **o))
+        # in float64 Paddle's kernel reads the bytes of these four float32 numbers as two float64 ones
+        case(f"box_coder list {pixels}", lambda b, o=decode: ops.box_coder(b.data(5, 4, dtype="float32", **corners), [0.1, 0.1, 0.2, 0.2], b.data(3, 5, 4, dtype="float32"), **o))
+    case("box_coder encode list", lambda b: ops.box_coder(b.data(5, 4, **corners), [0.1, 0.1, 0.2, 0.2], b.data(3, 4, **corners)))
 
 
 def define_raw_functions() -> None:

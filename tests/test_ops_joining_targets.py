@@ -23,6 +23,8 @@ CASES: list[Case] = [
     *mxnet("SliceChannel", X, num_outputs=1, axis=0),
     *(case for reps in ((1, 1, 2, 3), (2,), (2, 1), (2, 1, 1, 1, 3)) for case in mxnet("tile", Y, reps=reps)),
     *mxnet("broadcast_like", THIN, Y),
+    *mxnet("broadcast_like", THIN, Y, lhs_axes=(2,), rhs_axes=(1,)),
+    *mxnet("broadcast_like", THIN, Y, lhs_axes=(0, -2), rhs_axes=(0, -1)),
     *mxnet("broadcast_to", THIN, shape=(2, 0, 4, 0)),
     *paddle("concat", "concat", "paddle.concat([x, y], axis=1)", x=X, y=Y),
     *paddle("concat", "concat", "paddle.concat([x, y, x], axis=-3)", x=X, y=Y, shapes=FREE),

@@ -68,9 +68,20 @@ def tiled(b: Builder, x: ir.Value, repeats: list[int]) -> Any:
 
 @from_mxnet("broadcast_like")
 def broadcast_like_from_mxnet(op: MxnetOp, b: Builder) -> Any:
-    op.text("lhs_axes", "None", allowed=("None", "()"))
-    op.text("rhs_axes", "None", allowed=("None", "()"))
-    return b.emit("Expand", [op.inputs[0], b.emit("Shape", [op.inputs[1]])])
+    """To the shape of the second input, or some axes of length 1 to the lengths that axes of the second have."""
+    x, like = op.inputs
+    shape = b.emit("Shape", [like])
+    axes, theirs = op.ints("lhs_axes", None), op.ints("rhs_axes", None)
+    if not axes or not theirs:
+        return b.emit("Expand", [x, shape])
+    own, other = known_rank(x), known_rank(like)
+    if own is None or (other is None and min(theirs) < 0):
+        raise op.refuse("lhs_axes need inputs whose number of dimensions is known")
+    sizes = [b.const([1])] * own  # Expand leaves an axis alone where 1 is asked for
+    for axis, place in zip(axes, theirs, strict=True):
+        counted = place + (other or 0) if place < 0 else place
+        sizes[axis % own] = b.emit("Gather", [shape, b.const([counted])], axis=0)
+    return b.emit("Expand", [x, b.emit("Concat", sizes, axis=0)])
 
 
 @from_mxnet("broadcast_to")

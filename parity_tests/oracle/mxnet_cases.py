@@ -285,6 +285,9 @@ CASES: list[Case] = [
     Case("broadcast_axis", data(1, 3, 1), {"axis": (0, 2), "size": (2, 4)}),
     Case("broadcast_axes", data(1, 3), {"axis": (0,), "size": (2,)}),
     Case("shape_array", data(2, 3, 4)),
+    Case("_contrib_arange_like", data(2, 5, 4), {"axis": 1}),
+    Case("_contrib_arange_like", data(2, 5), {"axis": -1, "start": 0.5, "step": 2, "repeat": 2}),
+    Case("_contrib_arange_like", data(2, 5), {"start": -1, "step": 0.25}),
     Case("take", {"a": (4, 3), "indices": (2, 2)}, {}, integers=("indices",)),
     Case("take", {"a": (4, 3), "indices": (5,)}, {"axis": 1, "mode": "wrap"}, integers=("indices",)),
     *[

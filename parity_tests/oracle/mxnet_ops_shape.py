@@ -227,6 +227,21 @@ def define_shape_array(attributes: MxnetAttributes) -> Compute:
     return lambda x: [np.array(x[0].shape, dtype=np.int64)]
 
 
+@mxnet_operator("_contrib_arange_like")
+def define_arange_like(attributes: MxnetAttributes) -> Compute:
+    """start + step * n, every number repeated, along an axis of the operand or through all of it."""
+    start, step = attributes.number("start", 0.0), attributes.number("step", 1.0)
+    repeat, axis = attributes.integer("repeat", 1), attributes.optional_integer("axis")
+    attributes.ignore("ctx")
+
+    def compute(x: list[Any]) -> Sequence[Any]:
+        count = x[0].size if axis is None else x[0].shape[axis]
+        line = (start + step * (np.arange(count) // repeat)).astype(x[0].dtype)
+        return [line.reshape(x[0].shape) if axis is None else line]
+
+    return compute
+
+
 @mxnet_operator("take")
 def define_take(attributes: MxnetAttributes) -> Compute:
     """Rows of an axis by index; mode clip or wrap."""

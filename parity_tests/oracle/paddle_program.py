@@ -19,6 +19,7 @@ from facecvt.converters.formats.paddle_program import PaddleOp, PaddleProgram
 from facecvt.parity_tests.oracle import (  # noqa: F401 - importing a family registers it
     paddle_ops_arithmetic,
     paddle_ops_conv,
+    paddle_ops_detection,
     paddle_ops_elementwise,
     paddle_ops_normalise,
     paddle_ops_shape,

@@ -212,9 +212,10 @@ class FaceHead(nn.Layer):
 def priors(features, image):
     """The prior boxes of both levels, each (boxes, 4): corners x1, y1, x2, y2 over the image's width and height."""
     found = []
-    for feature, sizes, step in zip(features, MIN_SIZES, STEPS, strict=True):
+    for level, feature in enumerate(features):
+        step = STEPS[level]
         boxes, _ = paddle.vision.ops.prior_box(
-            feature, image, min_sizes=sizes, aspect_ratios=[1.0], steps=[step, step], offset=0.5
+            feature, image, min_sizes=MIN_SIZES[level], aspect_ratios=[1.0], steps=[step, step], offset=0.5
         )
         found.append(paddle.reshape(boxes, [-1, 4]))
     return found

@@ -1,0 +1,94 @@
+"""Paddle: the boxes of SSD detectors.
+
+Source: ``paddle/phi/kernels/cpu/{prior_box,box_coder}_kernel.cc`` of Paddle 3.3.1; the tests hold each against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from facecvt.parity_tests.oracle.paddle_attributes import Operands, PaddleAttributes, PaddleCompute, paddle_operator
+from facecvt.parity_tests.oracle.values import Value
+
+VARIANCES = (0.1, 0.1, 0.2, 0.2)
+
+
+@paddle_operator("prior_box", operands=("Input", "Image"), outputs=("Boxes", "Variances"))
+def define_prior_box(attributes: PaddleAttributes) -> PaddleCompute:
+    """One box after the other for every cell, corners over the image's size; the variances beside each."""
+    smallest = [float(size) for size in attributes.required("min_sizes")]
+    largest = [float(size) for size in attributes.raw("max_sizes") or ()]
+    asked = [float(ratio) for ratio in attributes.raw("aspect_ratios") or ()]
+    variances = tuple(attributes.raw("variances") or VARIANCES)
+    flip, clip = bool(attributes.raw("flip", True)), bool(attributes.raw("clip", True))
+    step_w, step_h = float(attributes.raw("step_w", 0.0)), float(attributes.raw("step_h", 0.0))
+    offset = float(attributes.raw("offset", 0.5))
+    square_second = bool(attributes.raw("min_max_aspect_ratios_order", False))
+    ratios: list[float] = [1.0]
+    for ratio in asked:
+        if not any(abs(ratio - known) < 1e-6 for known in ratios):
+            ratios.append(ratio)
+            if flip:
+                ratios.append(1 / ratio)
+    sizes: list[tuple[float, float]] = []
+    for number, size in enumerate(smallest):
+        between = [(np.sqrt(size * largest[number]),) * 2] if largest else []
+        stretched = [(size * np.sqrt(ratio), size / np.sqrt(ratio)) for ratio in ratios]
+        if square_second:
+            sizes += [(size, size), *between, *stretched[1:]]
+        else:
+            sizes += [*stretched, *between]
+
+    def compute(x: Operands) -> Sequence[Any]:
+        feature, image = x.one("Input"), x.one("Image")
+        rows, columns = feature.shape[2:]
+        height, width = image.shape[2:]
+        by_ratio = step_w == 0 or step_h == 0
+        across, down = (width / columns, height / rows) if by_ratio else (step_w, step_h)
+        boxes = np.empty((rows, columns, len(sizes), 4), image.dtype)
+        for row in range(rows):
+            for column in range(columns):
+                x0, y0 = (column + offset) * across, (row + offset) * down
+                for number, (wide, tall) in enumerate(sizes):
+                    corners = (x0 - wide / 2, y0 - tall / 2, x0 + wide / 2, y0 + tall / 2)
+                    boxes[row, column, number] = np.divide(corners, (width, height, width, height))
+        boxes = np.clip(boxes, 0, 1) if clip else boxes
+        return [boxes, np.broadcast_to(np.asarray(variances, boxes.dtype), boxes.shape)]
+
+    return compute
+
+
+@paddle_operator("box_coder", operands=("PriorBox", "PriorBoxVar", "TargetBox"), outputs=("OutputBox",))
+def define_box_coder(attributes: PaddleAttributes) -> PaddleCompute:
+    """Boxes told as moves of prior boxes (encode), or back (decode); see Paddle's ``vision.ops.box_coder``."""
+    decode = str(attributes.raw("code_type", "encode_center_size")) == "decode_center_size"
+    pixel = 0 if attributes.raw("box_normalized", True) else 1
+    axis, written = int(attributes.raw("axis", 0)), attributes.raw("variance") or ()
+
+    def split(boxes: Value) -> tuple[Value, Value, Value, Value]:
+        wide, tall = boxes[..., 2] - boxes[..., 0] + pixel, boxes[..., 3] - boxes[..., 1] + pixel
+        return boxes[..., 0] + wide / 2, boxes[..., 1] + tall / 2, wide, tall
+
+    def compute(x: Operands) -> Sequence[Any]:
+        prior, target, given = x.one("PriorBox"), x.one("TargetBox"), x.maybe("PriorBoxVar")
+        spread = given if given is not None else np.asarray(written or (1, 1, 1, 1), target.dtype)
+        if decode:
+            along = (slice(None), None) if axis else (None, slice(None))
+            px, py, pw, ph = (part[along] for part in split(prior))
+            factor = spread[along] if given is not None else spread
+            moved = target * factor
+            middle_x, middle_y = moved[..., 0] * pw + px, moved[..., 1] * ph + py
+            wide, tall = np.exp(moved[..., 2]) * pw, np.exp(moved[..., 3]) * ph
+            low, high = (middle_x - wide / 2, middle_y - tall / 2), (middle_x + wide / 2, middle_y + tall / 2)
+            return [np.stack([*low, high[0] - pixel, high[1] - pixel], axis=-1)]
+        px, py, pw, ph = (part[None] for part in split(prior))
+        middle_x, middle_y = (target[:, 0] + target[:, 2]) / 2, (target[:, 1] + target[:, 3]) / 2
+        wide, tall = target[:, 2] - target[:, 0] + pixel, target[:, 3] - target[:, 1] + pixel
+        moves = [(middle_x[:, None] - px) / pw, (middle_y[:, None] - py) / ph]
+        moves += [np.log(np.abs(wide[:, None] / pw)), np.log(np.abs(tall[:, None] / ph))]
+        return [np.stack(moves, axis=-1) / spread]
+
+    return compute
