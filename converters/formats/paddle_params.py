@@ -28,6 +28,7 @@ from facecvt.converters.formats.mapped import Array, MappedFile, MappedTensor, a
 from facecvt.converters.formats.paddle_program import PaddleVar
 from facecvt.converters.formats.paddle_schema import TENSOR_DESC, dtype_of_number, number_of_dtype
 from facecvt.converters.formats.protobuf import read_message
+from facecvt.converters.formats.protobuf_writer import encode_varint
 from facecvt.converters.formats.safe_pickle import load_pickle
 
 _PIECES = "UnpackBigParamInfor@@"  # key under which Paddle notes what it cut in pieces
@@ -173,23 +174,13 @@ def _write_record(target: BinaryIO, name: str, array: Array) -> None:
     number = number_of_dtype(array.dtype)
     if number is None:
         raise WeightsError(f"parameter {name!r} has element type {array.dtype.name}, which Paddle does not have")
-    description = b"\x08" + _varint(number) + b"".join(b"\x10" + _varint(size) for size in array.shape)
+    description = b"\x08" + encode_varint(number) + b"".join(b"\x10" + encode_varint(size) for size in array.shape)
     target.write(struct.pack("<IQIi", 0, 0, 0, len(description)) + description)
     if isinstance(array, MappedTensor):
         array.file.copy_into(target, array.offset, array.nbytes)
     else:
         little_endian = array.dtype.newbyteorder("<") if array.dtype.kind in "iufc" else array.dtype
         target.write(np.ascontiguousarray(array, dtype=little_endian).tobytes())
-
-
-def _varint(value: int) -> bytes:
-    """A non-negative integer in protobuf's encoding."""
-    encoded = bytearray()
-    while value >= 0x80:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
 
 
 def read_pdparams(path: str | Path) -> dict[str, Array]:

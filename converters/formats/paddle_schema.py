@@ -110,12 +110,32 @@ _BLOCK = Message(
         4: Field("ops", _OP, repeated=True),
     },
 )
+_VERSION = Message("Version", {1: Field("version", "int")})
+_OP_VERSION = Message("OpVersion", {1: Field("version", "int", required=True)})
+_OP_VERSIONS = Message(
+    "OpVersionMap",
+    {
+        1: Field(
+            "pair",
+            Message(
+                "OpVersionPair",
+                {1: Field("op_name", "text", required=True), 2: Field("op_version", _OP_VERSION, required=True)},
+            ),
+            repeated=True,
+        )
+    },
+)
 PROGRAM = Message(
     "ProgramDesc",
-    {1: Field("blocks", _BLOCK, repeated=True), 4: Field("version", Message("Version", {1: Field("version", "int")}))},
+    {
+        1: Field("blocks", _BLOCK, repeated=True),
+        4: Field("version", _VERSION),
+        5: Field("op_version_map", _OP_VERSIONS),
+    },
 )
 
 DENSE_TENSOR = 7  # VarType.Type of a tensor
+FEED_MINIBATCH, FETCH_LIST = 9, 10  # VarTypes of the variables that a program's feed and fetch operators name
 # VarTypes that are never in a weights file, even when marked persistable: FEED_MINIBATCH, FETCH_LIST, STEP_SCOPES,
 # READER, FETCH_VAR_LIST, RAW, FEED_LIST.
 NEVER_STORED = frozenset({9, 10, 11, 15, 16, 17, 28})
