@@ -1,7 +1,7 @@
 """Hard activations in a canonical graph, in whichever operators their source spells them.
 
     relu6          Clip(x, 0, 6)
-    hard sigmoid   HardSigmoid(x, 1/6, 1/2) = relu6(x + 3) / 6
+    hard sigmoid   HardSigmoid(x, 1/6, 1/2) = relu6(x + 3) / 6; HardSigmoid(x, a, b) = Clip(a x + b, 0, 1)
     hard swish     HardSwish(x) = x * hard sigmoid(x) = x * relu6(x + 3) / 6, the factors in any order
 
 Each function takes a value and gives the value that it is the activation of, or None where it is none.
@@ -37,17 +37,33 @@ def bounds(node: ir.Node) -> dict[str, float] | None:
     return found
 
 
-def with_number(value: ir.Value | None, op: str, wanted: float) -> ir.Value | None:
-    """x where the value is x <op> wanted; of a sum or product in either order."""
+def operands(value: ir.Value | None, op: str) -> tuple[ir.Value, float] | None:
+    """x and the number where the value is x <op> number; of a sum or product in either order."""
     node = value.producer() if value is not None else None
     if node is None or node.op_type != op or len(node.inputs) != 2:
         return None
     pairs = [(node.inputs[0], node.inputs[1])] + [(node.inputs[1], node.inputs[0])] * (op in ("Add", "Mul"))
     for x, other in pairs:
         found = number(other)
-        if found is not None and math.isclose(found, wanted, rel_tol=CLOSE) and constant(x) is None:
-            return x
+        if found is not None and x is not None and constant(x) is None:
+            return x, found
     return None
+
+
+def with_number(value: ir.Value | None, op: str, wanted: float) -> ir.Value | None:
+    """x where the value is x <op> wanted; of a sum or product in either order."""
+    found = operands(value, op)
+    return found[0] if found is not None and math.isclose(found[1], wanted, rel_tol=CLOSE) else None
+
+
+def clipped_line(value: ir.Value) -> tuple[ir.Value, float, float] | None:
+    """x, slope and offset where the value is slope * x + offset within 0 .. 1."""
+    node = value.producer()
+    if node is None or node.op_type != "Clip" or bounds(node) != {"min": 0.0, "max": 1.0}:
+        return None
+    line = operands(node.inputs[0], "Add")
+    product = operands(line[0], "Mul") if line is not None else None
+    return None if line is None or product is None else (product[0], product[1], line[1])
 
 
 def sixth(value: ir.Value) -> ir.Value | None:

@@ -4,8 +4,8 @@ Left out, because it does not say what a network is: Identity and Dropout; arith
 input (the preprocessing that some graphs contain). Brought to one form: a bias that is added behind a Conv, Gemm or
 MatMul; MatMul and Gemm with their weight either way round; Reshape and Squeeze that flatten; hard activations, as
 ``graph_activations.py`` reads them; what moves values about, as ``graph_rearranging.py`` reads it; slopes (C,1,1),
-(1,C,1,1) and (C,); the Euclidean length and the division by it, however they are spelled; pools over single elements, and means
-over whole maps; the weighting of a norm-aware pooling, as ``graph_norm_aware.py`` reads it.
+(1,C,1,1) and (C,); the Euclidean length and the division by it, however they are spelled; pools over single elements,
+and means over whole maps; the weighting of a norm-aware pooling, as ``graph_norm_aware.py`` reads it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from facecvt.converters.graph import Graph, NumpyArray, attribute, constant, dims
 from facecvt.converters.onnx_ir_lazy import ir
-from facecvt.reference_models.graph_activations import OFFSET, SLOPE, bounds, hard_sigmoid, hard_swish
+from facecvt.reference_models.graph_activations import OFFSET, SLOPE, bounds, clipped_line, hard_sigmoid, hard_swish
 from facecvt.reference_models.graph_norm_aware import holds_number, norm_aware, squared
 from facecvt.reference_models.graph_rearranging import appended_zeros, moved, padded_maps
 from facecvt.reference_models.skeleton import NETWORK_INPUT, POOLS, Piece, Skeleton, add_piece
@@ -202,6 +202,9 @@ class _Walk:
         if node.op_type == "HardSigmoid":
             attributes = {"alpha": attribute(node, "alpha", 0.2), "beta": attribute(node, "beta", 0.5)}
             return Piece("HardSigmoid", (source,), {}, attributes, node)
+        line = clipped_line(value)
+        if line is not None and line[0] in self.index_of:
+            return Piece("HardSigmoid", (self.index_of[line[0]],), {}, {"alpha": line[1], "beta": line[2]}, node)
         limits = bounds(node) if node.op_type == "Clip" else None
         return None if limits is None else Piece("Clip", (source,), {}, dict(limits), node)
 

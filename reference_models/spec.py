@@ -208,6 +208,16 @@ OPTION_VALUES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
             and all(isinstance(row, (list, tuple)) and len(row) == 4 and all(map(_count, row)) for row in value)
         ),
     ),
+    "width": ("1, 0.9, 0.75 or 0.6", lambda value: _number(value) and value in (1, 0.9, 0.75, 0.6)),
+    "arch": (
+        "fifteen codes from 0 to 5",
+        lambda value: (
+            isinstance(value, (list, tuple))
+            and len(value) == 15
+            and all(isinstance(code, int) and not isinstance(code, bool) and 0 <= code <= 5 for code in value)
+        ),
+    ),
+    "relu": ("True or False", lambda value: isinstance(value, bool)),
     "fp16": ("True or False", lambda value: isinstance(value, bool)),
     "static": ("True or False", lambda value: isinstance(value, bool)),
     "narrow_last": ("True or False", lambda value: isinstance(value, bool)),

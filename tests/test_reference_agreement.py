@@ -21,6 +21,8 @@ CASES = [
     pytest.param("adaface_ir_se50", {"normalize": False}, marks=pytest.mark.slow),
     pytest.param("r18", {"normalize": True, "embedding_size": 128}, marks=pytest.mark.slow),
     ("mobilefacenet", {"normalize": True, "embedding_size": 512}),
+    ("blazeface_mediapipe_front", {}),
+    pytest.param("blazeface_mediapipe_back", {}, marks=pytest.mark.slow),
     ("mbf", {"scale": 1, "embedding_size": 96}),
     ("mobilefacenet_y1", {}),
     pytest.param("fmobilenet", {"multiplier": 0.5, "output": "GDC"}, marks=pytest.mark.slow),
@@ -42,6 +44,12 @@ CASES = [
     pytest.param("mobilenet_v3_se_bn_small", {}, marks=pytest.mark.slow),
     pytest.param("mobilenet_v3_se_bn_large", {"num_classes": 10}, marks=pytest.mark.slow),
     pytest.param("r34", {}, marks=pytest.mark.slow),
+    ("slimfacenet_a_x0_60", {}),
+    pytest.param("slimfacenet_b_x0_75", {"relu": True}, marks=pytest.mark.slow),
+    pytest.param("slimfacenet_c_x0_75", {"embedding_size": 96, "width": 0.9}, marks=pytest.mark.slow),
+    pytest.param(
+        "slimfacenet_a_x0_60", {"width": 1.0, "arch": (5, 4, 3, 2, 1, 0) * 2 + (5, 4, 3)}, marks=pytest.mark.slow
+    ),
     ("fresresnet50", {"embedding_size": 64}),
     pytest.param("fresresnet50", {"fc_type": "Z"}, marks=pytest.mark.slow),
     pytest.param("fresresnet101", {"fc_type": "FC", "static": True}, marks=pytest.mark.slow),
@@ -70,7 +78,7 @@ def rel_rmse(value, reference):
 
 
 def one_minus_cos(value, reference):
-    value, reference = value.astype(np.float64), reference.astype(np.float64)
+    value, reference = (array.astype(np.float64).reshape(len(array), -1) for array in (value, reference))
     lengths = np.linalg.norm(value, axis=1) * np.linalg.norm(reference, axis=1)
     return float((1 - (value * reference).sum(axis=1) / lengths).max())
 
@@ -81,14 +89,21 @@ def named_outputs(outputs):
     return {f"output {index}" if index else "output": output.numpy() for index, output in enumerate(outputs)}
 
 
+def eps_option(arch, eps):
+    """The option of a net that has a BatchNorm."""
+    return {"eps": eps} if "eps" in arch.options else {}
+
+
 def torch_runner(torch, arch, state, eps):
     """x -> canonical layer name -> value, float64; "output" is the embedding."""
-    net = build(arch.name, "torch", **dict(arch.options) | {"eps": eps})
+    net = build(arch.name, "torch", **dict(arch.options) | eps_option(arch, eps))
     net.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()}, strict=True)
     net.double().eval()
     for module in net.modules():
         if hasattr(module, "eps"):
             module.eps = float(np.float32(module.eps))  # where a layer has another eps than the rest
+        if hasattr(module, "slope"):
+            module.slope = float(np.float32(module.slope))  # of a hard sigmoid; Paddle keeps it in float32 as well
     seen = {}
     for layer, path in arch.names("torch").taps(arch.layers()).items():
         hook = lambda _m, _i, out, layer=layer: seen.__setitem__(layer, out.numpy().copy())  # noqa: E731
@@ -103,7 +118,7 @@ def torch_runner(torch, arch, state, eps):
 
 
 def paddle_runner(paddle, arch, state, eps):
-    net = build(arch.name, "paddle", **dict(arch.options) | {"eps": eps})
+    net = build(arch.name, "paddle", **dict(arch.options) | eps_option(arch, eps))
     net.set_state_dict(state)
     net.to(dtype="float64")
     net.eval()
@@ -137,11 +152,11 @@ def mxnet_runner(mx, arch, state):
     return run
 
 
-def inputs(batch, size=112):
+def inputs(batch, size=(112, 112)):
     """Pixels: noise in the first image, then smooth ones such as faces have."""
     random = np.random.default_rng(batch)
-    rows = np.linspace(0, 3, size)
-    smooth = 127.5 + 100 * np.sin(rows[:, None] + random.uniform(0, 6, (batch, 3, 1, 1))) * np.cos(rows[None, :])
+    rows, columns = (np.linspace(0, 3, edge) for edge in size)
+    smooth = 127.5 + 100 * np.sin(rows[:, None] + random.uniform(0, 6, (batch, 3, 1, 1))) * np.cos(columns[None, :])
     pixels = smooth + random.normal(0, 8, smooth.shape)
     pixels[0] = random.integers(0, 256, pixels[0].shape)
     return np.clip(np.rint(pixels), 0, 255).astype(np.float32)
@@ -150,18 +165,17 @@ def inputs(batch, size=112):
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_three_nets_agree_at_every_layer(name, options, torch_module, paddle_module, mxnet_module):
     arch = spec(name, **options)
-    eps = float(
-        np.float32(arch.eps["mxnet"])
-    )  # Paddle and MXNet keep an eps in float32, also where they compute in float64
+    # Paddle and MXNet keep an eps in float32, also where they compute in float64
+    eps = float(np.float32(arch.eps.get("mxnet", 0)))
     state = seeded_state(arch, "mxnet")
     run_torch = torch_runner(torch_module, arch, exchange(state, "mxnet", "torch", arch, effective=True), eps)
     run_paddle = paddle_runner(paddle_module, arch, exchange(state, "mxnet", "paddle", arch, effective=True), eps)
     run_mxnet = mxnet_runner(mxnet_module, arch, state)
-    functions = ("Flatten", "LpNormalization", "ReduceL2")
+    functions = ("Flatten", "LpNormalization", "ReduceL2", "Pad", "Transpose", "Reshape", "Concat")
     wanted = {la.name for la in arch.layers() if la.op not in functions} | {"output"}
     wanted -= {name for name in wanted if name.endswith(".add")}  # a sum in front of a ReLU is no module
     for batch in (1, 3):
-        pixels = inputs(batch, arch.contracts["torch"].shape[-1])
+        pixels = inputs(batch, arch.contracts["torch"].shape[2:])
         scaled = ((pixels - 127.5) * np.float32(0.0078125)).astype(np.float32)
         reference = run_torch(scaled)
         assert wanted <= set(reference)
@@ -176,7 +190,8 @@ def test_three_nets_agree_at_every_layer(name, options, torch_module, paddle_mod
         for layer in wanted:
             assert mxnet[layer].shape == reference[layer].shape
             assert rel_rmse(mxnet[layer], reference[layer]) < 1e-5, layer
-        assert reference["output"].shape == (batch, arch.embedding_size)
+        if arch.embedding_size:
+            assert reference["output"].shape == (batch, arch.embedding_size)
         assert rel_rmse(mxnet["output"], reference["output"]) < 1e-5
         assert one_minus_cos(mxnet["output"], reference["output"]) < 1e-10
         if arch.normalised:

@@ -43,6 +43,7 @@ FAST = {
     "adaface_ir_18",
     "adaface_ir_se_50",
     "paddleclas_adaface_ir_18",
+    "hollance_blazeface_front",
     "seed004_mobilenetv1",
     "seed004_mobilenetv2",
     "seed004_mobilenetv3_small",
@@ -51,14 +52,13 @@ FAST = {
     "ffc_resnet_std_resnet18",
     "ttjjmm_blazeface_fpn_ssh",
     "paddledetection_blazeface_3x3kernel",
+    "paddleslim_slimfacenet_a_x0_60",
+    "paddleslim_slimfacenet_a_x0_60_relu",
     "insightface_arcface_paddle_fresresnet50",
     "insightface_arcface_paddle_static_fresresnet50",
 }
 # families of the kit without reference nets; building one means deleting its line, which the last test here asks for
-NOT_BUILT = (
-    "hollance_",
-    "paddleslim_",
-)
+NOT_BUILT = ()
 
 
 def kit_entries() -> list[tuple[str, str]]:
@@ -115,7 +115,7 @@ COUNTED = {"residual_add": "Add", "se_gate": "HardSigmoid", "relu": "Relu"}
 
 
 def module_paths(arch, names):
-    """Checkpoint of a static graph -> path of the Paddle layer that gives the value.
+    """Checkpoint of a static graph -> path of the Paddle layer that gives the value, that of a ReLU for what it is fed.
 
     The graph's checkpoints are called by the tensor names of the layer's parameters, as far as they have one beginning,
     or by the graph's operators, which are counted.
@@ -129,7 +129,7 @@ def module_paths(arch, names):
     for name in names:
         if name not in found:
             found[name] = next(entry.layer.name for entry in entries if entry.name.startswith(name))
-    return {name: taps[layer] for name, layer in found.items()}
+    return {name: taps.get(layer, layer.replace(".add", ".relu")) for name, layer in found.items()}
 
 
 def several(outputs):
@@ -161,7 +161,9 @@ def run_paddle(paddle, net, weights, x, checkpoints):
     net.eval()
     layers = dict(net.named_sublayers())
     for name, path in checkpoints.path.items():
-        if path in layers:
+        if name.startswith("residual_add:") and path.endswith(".relu"):
+            layers[path].register_forward_pre_hook(lambda _l, fed, name=name: checkpoints.see(name, fed[0].numpy()))
+        elif path in layers:
             layers[path].register_forward_post_hook(lambda _l, _i, out, name=name: checkpoints.see(name, out.numpy()))
     with paddle.no_grad():
         return state, [output.numpy() for output in several(net(paddle.to_tensor(x.astype(np.float64))))]

@@ -34,6 +34,7 @@ VARIED = [
     pytest.param("mobilenet_v3_large", {"num_classes": 9}, marks=pytest.mark.slow),
     ("resnet18", {"num_classes": 9}),
     ("fresresnet50", {"embedding_size": 16, "static": True}),
+    ("slimfacenet_c_x0_75", {"embedding_size": 16, "relu": True, "width": 0.9, "arch": (5, 4, 3, 2, 1) * 3}),
     pytest.param("fresresnet50", {"fc_type": "Z"}, marks=pytest.mark.slow),
     pytest.param("resnet50", {"groups": 2, "width_per_group": 24}, marks=pytest.mark.slow),
     ("resnet_std18", {"embedding_size": 24, "normalize": False}),
@@ -80,6 +81,7 @@ def test_options_reach_net_and_listing(name, options, framework, request):
         "adaface_ir18",
         "mbf",
         "mobilefacenet_y1",
+        "slimfacenet_a_x0_60",
         "resnet18",
         *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW),
     ],
@@ -222,6 +224,9 @@ DEPTHS = [
     pytest.param("resnet152", marks=pytest.mark.slow),
     pytest.param("resnet_std101", marks=pytest.mark.slow),
     pytest.param("fresresnet152", marks=pytest.mark.slow),
+    "slimfacenet_a_x0_60",
+    pytest.param("slimfacenet_b_x0_75", marks=pytest.mark.slow),
+    pytest.param("slimfacenet_c_x0_75", marks=pytest.mark.slow),
 ]
 
 

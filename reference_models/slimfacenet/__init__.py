@@ -1,0 +1,1 @@
+"""SlimFaceNet of PaddleSlim in PyTorch, PaddlePaddle and MXNet, any arch codes and width."""
