@@ -5,7 +5,8 @@
       .contracts         one InputContract an input (layout, colour, mean and scale, inside the graph or not)
       .aliases           source value name -> canonical value name, for operators that vanish (Dropout, Identity, ...)
       .origins           canonical value name -> (source operator, source node name) that computes it
-      .absorbed          source value that no longer exists -> the value that now includes the step after it
+      .absorbed          source value that no longer exists, or that a recognised architecture's class only moves about
+                         inside a forward -> the value that includes the step after it
       .warnings          what the user should know: labels removed, weights left over, input size deduced
     Builder              grows a Graph one source node at a time; what a ``from_*`` rule writes with
 

@@ -66,6 +66,8 @@ class FrameworkNames:
         layer: canonical layer name -> the framework's layer, for layers with parameters.
         taps: the listing -> canonical layer name -> what to ask the framework for to see the layer's output: a module
             path (torch, paddle) or an internal output (mxnet). Layers whose output has no name there are left out.
+        feeds: the listing -> canonical layer name -> path of the module that is fed the layer's output alone, for
+            layers that no module of their own puts out, such as a sum in front of a ReLU; None where there are none.
         order: the listing -> its layers as the net's state lists them; None where that is the forward order. A layer
             that is there twice is twice in the state, the second time under its ``twin`` name.
         twin: canonical layer name -> the second name of the framework's layer, where there are layers with two.
@@ -81,6 +83,7 @@ class FrameworkNames:
     twin: Callable[[str], str] | None = None
     endings: Mapping[str, str] | None = None
     wide_slopes: bool = False
+    feeds: Callable[[Sequence[Layer]], dict[str, str]] | None = None
 
     def ordered(self, layers: Sequence[Layer]) -> Sequence[Layer]:
         """The layers in the order of the net's state."""

@@ -8,6 +8,7 @@ numbers in anybody's stock class. That needs var' > 0 everywhere, and is refused
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,11 @@ from facecvt.reference_models.spec import families
 from facecvt.reference_models.weights import from_canonical
 
 ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
+# what computes nothing: a value behind it holds all that it gives
+MOVES = (
+    *("Pad", "Transpose", "Reshape", "Flatten", "Concat", "Slice", "Expand", "Shape", "Squeeze", "Unsqueeze"),
+    "Identity",
+)
 
 
 class PublicClass:
@@ -89,12 +95,33 @@ class PublicClass:
         return from_canonical(arrays, "torch", recognition.architecture)
 
     def taps(self, graph: Graph) -> dict[str, str]:
-        """Canonical value name -> ``module:PATH`` of the module whose output it is."""
+        """Canonical value name -> ``module:PATH`` of what puts it out, or ``input:PATH`` of what it is fed to."""
         architecture, layers = self._recognition.architecture, self._recognition.layers
-        modules = architecture.names("torch").taps(architecture.layers())
-        return {
-            name_of(layers[layer].outputs[0]): f"module:{path}" for layer, path in modules.items() if layer in layers
-        }
+        names, listing = architecture.names("torch"), architecture.layers()
+        places = {layer: f"input:{path}" for layer, path in (names.feeds(listing) if names.feeds else {}).items()}
+        places |= {layer: f"module:{path}" for layer, path in names.taps(listing).items()}
+        return {name_of(layers[layer].outputs[0]): place for layer, place in places.items() if layer in layers}
+
+
+def contained_moves(graph: Graph, held: Container[str]) -> dict[str, str]:
+    """Values that a class moves about without a name for them -> the value behind them that holds what they hold.
+
+    Args:
+        graph: the recognised graph.
+        held: canonical names of the values that the class has a place for.
+    """
+    found: dict[str, str] = {}
+    for node in reversed(list(graph.body)):
+        name = name_of(node.outputs[0])
+        if node.op_type not in MOVES or name in held:
+            continue
+        for use in node.outputs[0].uses():
+            behind = name_of(use.node.outputs[0])
+            holder = behind if behind in held else found.get(behind)
+            if holder is not None:
+                found[name] = holder
+                break
+    return found
 
 
 def tensor_literal(array: NumpyArray, like: str) -> str:
@@ -131,7 +158,9 @@ def public_class(graph: Graph) -> PublicClass | None:
         else contract
         for contract in graph.contracts
     ]
-    return PublicClass(recognition)
+    known = PublicClass(recognition)
+    graph.absorbed.update(contained_moves(graph, known.taps(graph)))
+    return known
 
 
 def settle_size(graph: Graph, recognition: Recognition) -> None:

@@ -4,10 +4,11 @@ Outputs come from the model that ``load()`` returns, untouched. A tap is one of
 
     line:N        what the assignment on line N of model.py assigns, inside ``forward`` of the model's class
     module:PATH   what the submodule of that path returns
+    input:PATH    what it is fed, where that is one tensor
 
 For ``line:N`` the source is parsed, a call that keeps a copy is put behind the assignment, and the same model object
-takes the resulting class for that run, so that the weights are held once. For ``module:PATH`` a forward hook does
-it. Both copy at that moment: a later in-place operator does not reach what was taken.
+takes the resulting class for that run, so that the weights are held once. For the other two a forward hook does it.
+All copy at that moment: a later in-place operator does not reach what was taken.
 
 Opening a folder runs the Python code in it.
 """
@@ -126,8 +127,10 @@ class TorchRuntime(Runtime):
                     lines.add(int(where))
                 elif kind == "module":
                     hooks.append(self._submodule(where, tap).register_forward_hook(self._hook(tap, taken)))
+                elif kind == "input":
+                    hooks.append(self._submodule(where, tap).register_forward_pre_hook(self._input_hook(tap, taken)))
                 else:
-                    raise RunFailedError(f"{self.model}: tap {tap!r} is neither line:N nor module:PATH")
+                    raise RunFailedError(f"{self.model}: tap {tap!r} is neither line:N, module:PATH nor input:PATH")
             arguments = [self._torch.from_numpy(inputs[name].copy()) for name in self.input_names]
 
             def keep(line: int, value: Any) -> None:
@@ -151,6 +154,13 @@ class TorchRuntime(Runtime):
     def _hook(self, tap: str, taken: dict[str, NumpyArray]) -> Callable[[Any, Any, Any], None]:
         def keep(module: Any, arguments: Any, output: Any) -> None:
             taken[tap] = self._array(output)
+
+        return keep
+
+    def _input_hook(self, tap: str, taken: dict[str, NumpyArray]) -> Callable[[Any, Any], None]:
+        def keep(module: Any, arguments: Any) -> None:
+            (fed,) = arguments
+            taken[tap] = self._array(fed)
 
         return keep
 
