@@ -32,6 +32,7 @@ from facecvt.converters.formats.mapped import Array
 if TYPE_CHECKING:
     from facecvt.converters.formats.mxnet_symbol import MxnetSymbol
     from facecvt.converters.graph import Graph
+    from facecvt.reference_models.recognise_state import StateRecognition
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ class Inspection:
         layers: every operator in order.
         weights: every array.
         operators: every operator once.
-        recognised: name of the reference architecture that the graph is, None if none.
+        recognised: name of the reference architecture that the graph or the weights are; None if none or several.
+        state: for weights alone: what their names and shapes tell, None where they are nothing like any architecture.
         problems: what keeps it from being converted, each a complete message.
         warnings: what a conversion would tell.
     """
@@ -107,6 +109,7 @@ class Inspection:
     weights: list[WeightFact] = field(default_factory=list)
     operators: list[OperatorFact] = field(default_factory=list)
     recognised: str | None = None
+    state: StateRecognition | None = None
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -139,6 +142,7 @@ class Inspection:
             },
             "operators": [_plain(asdict(operator)) for operator in self.operators],
             "recognised": self.recognised,
+            "state": None if self.state is None else self.state.as_json(),
             "problems": self.problems,
             "warnings": self.warnings,
         }
@@ -227,6 +231,7 @@ def _mxnet_weights(path: Path) -> Inspection:
     }
     found = Inspection("mxnet", "weights", path.stem, (path,), {key: n for key, n in details.items() if n != "0"})
     found.weights = _weight_facts(params.args | params.aux | params.bare | unnamed)
+    _add_state(found)
     return found
 
 
@@ -265,6 +270,7 @@ def _paddle_weights(files: PaddleFiles) -> Inspection:
         raise UsageError(f"{files.name}: neither a program nor weights")
     found = Inspection("paddle", "weights", files.name, files.files())
     found.weights = _weight_facts(read_pdparams(files.weights))
+    _add_state(found)
     return found
 
 
@@ -311,6 +317,7 @@ def _torch_weights(files: TorchFiles) -> Inspection:
     found = Inspection("torch", "weights", files.name, files.files())
     if files.weights.suffix == ".safetensors":
         found.weights = _weight_facts(read_safetensors(files.weights))
+        _add_state(found)
         return found
     state = read_state_dict(files.weights)
     if state.wrapper:
@@ -320,7 +327,26 @@ def _torch_weights(files: TorchFiles) -> Inspection:
     if state.skipped:
         found.details["no tensors"] = ", ".join(f"{key} ({kind})" for key, kind in state.skipped.items())
     found.weights = _weight_facts(state.tensors)
+    _add_state(found, state.prefix)
     return found
+
+
+def _add_state(found: Inspection, prefix: str = "") -> None:
+    """What the names and shapes of weights alone tell.
+
+    Args:
+        found: with its weights.
+        prefix: what their names have lost already.
+    """
+    from facecvt.reference_models.recognise_state import recognise_state
+
+    found.state = recognise_state({prefix + each.name: each.shape for each in found.weights}, found.framework)
+    if found.state is not None and found.state.exact:
+        names = {candidate.architecture.name for candidate in found.state.candidates}
+        found.recognised = names.pop() if len(names) == 1 else None
+    halves = sorted({each.dtype for each in found.weights} & {"float16", "bfloat16"})
+    if halves:
+        found.warnings.append(f"weights are {' and '.join(halves)}; facecvt computes with them in float32")
 
 
 def _weight_facts(arrays: Mapping[str, Array]) -> list[WeightFact]:

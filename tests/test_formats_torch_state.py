@@ -164,6 +164,18 @@ def test_wrappers(wrapper: str, legacy: bool, tmp_path: Path, torch_module: Modu
     assert list(state.tensors) == ["conv.weight"]
 
 
+def test_a_state_dict_under_a_name_of_its_own(tmp_path: Path, torch_module: ModuleType) -> None:
+    inner = {f"layer{index}.weight": example(torch_module, "float32") for index in range(9)}
+    head = {"weight": example(torch_module, "float32")}
+    value = {"epoch": 3, "state_dict_softmax_fc": head, "state_dict_backbone": inner, "state_optimizer": {"state": {}}}
+    state = read_state_dict(save(torch_module, value, tmp_path / "x.pt", False))
+    assert state.wrapper == "state_dict_backbone"
+    assert list(state.tensors) == list(inner)
+    save(torch_module, {"first": inner, "second": inner}, tmp_path / "y.pt", False)
+    with pytest.raises(FormatError, match="more than one state_dict, under first, second"):
+        read_state_dict(tmp_path / "y.pt")
+
+
 def test_nested_wrappers(tmp_path: Path, torch_module: ModuleType) -> None:
     value = {"model": {"state_dict": {"w": example(torch_module, "int8")}}}
     state = read_state_dict(save(torch_module, value, tmp_path / "a.pth", False))

@@ -42,6 +42,7 @@ from facecvt.converters.formats.zip_archive import STORED, ZipMember, ZipWriter,
 
 WRAPPERS = ("state_dict", "model_state_dict", "net_state_dict", "model")
 PREFIXES = ("module.", "model.", "backbone.")
+_FAR_MORE = 4  # tensors of the network for each one of a head that was saved beside it
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
@@ -96,6 +97,8 @@ def _unwrapped(file: MappedFile, value: Any) -> tuple[str | None, dict[str, Any]
         if type(value) is not dict:
             break
         inner = [key for key in WRAPPERS if type(value.get(key)) is dict]
+        if not inner and not any(isinstance(each, Tensor) for each in value.values()):
+            inner = _states(value)
         if len(inner) > 1:
             raise FormatError(
                 file.path,
@@ -117,6 +120,20 @@ def _unwrapped(file: MappedFile, value: Any) -> tuple[str | None, dict[str, Any]
     if strange:
         raise FormatError(file.path, None, f"holds a tensor under {strange[0]!r}, which is no name")
     return wrapper, value
+
+
+def _states(value: dict[Any, Any]) -> list[str]:
+    """Keys under which tensors lie by name; one alone where it has far more of them than all others together."""
+    counts = {
+        key: sum(isinstance(each, Tensor) for each in inner.values())
+        for key, inner in value.items()
+        if type(key) is str and type(inner) is dict
+    }
+    counts = {key: count for key, count in counts.items() if count}
+    most = max(counts, key=counts.__getitem__, default=None)
+    if most is not None and counts[most] > _FAR_MORE * (sum(counts.values()) - counts[most]):
+        return [most]
+    return list(counts)
 
 
 def _read_zip(file: MappedFile) -> tuple[Any, ByteOrder]:

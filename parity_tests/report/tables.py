@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # doctor must work where what the others need is missing
     from facecvt.parity_tests.environment import Diagnosis
     from facecvt.parity_tests.inspection import Inspection
     from facecvt.reference_models.listing import ModelRow
+    from facecvt.reference_models.recognise_state import StateRecognition
+
+MOST_SHOWN = 5  # names in a line, and candidates
 
 
 def plain_table(*headers: str) -> Table:
@@ -81,6 +84,9 @@ def inspection_tables(inspection: Inspection, *, every_layer: bool) -> list[Any]
         facts.add_row(key, escape(value))
     if inspection.kind == "model":
         facts.add_row("recognised as", inspection.recognised or "no reference architecture")
+    else:
+        for key, value in state_rows(inspection.state):
+            facts.add_row(key, escape(value))
     parts: list[Any] = [facts]
     if inspection.contracts:
         parts += ["", *_contract_table(inspection)]
@@ -105,6 +111,53 @@ def inspection_tables(inspection: Inspection, *, every_layer: bool) -> list[Any]
     parts += [f"\nwarning: {escape(warning)}" for warning in inspection.warnings]
     parts += [f"\nwould not convert: {escape(problem)}" for problem in inspection.problems]
     return parts
+
+
+def state_rows(state: StateRecognition | None) -> list[tuple[str, str]]:
+    """What names and shapes of weights alone tell, as rows of two columns."""
+    if state is None:
+        return [("recognised as", "nothing like any reference architecture")]
+    first, difference = state.candidates[0], state.difference
+    rows = [("recognised as", str(first))]
+    if not state.exact:
+        rows = [("recognised as", f"no reference architecture; {difference.matched} entries are those of {first}")]
+        rows += [("missing", text) for text in _counted(difference.missing)]
+        rows += [("unexpected", text) for text in _counted(difference.unexpected)]
+        shapes = [f"{name} {shape_text(found)} for {shape_text(wanted)}" for name, found, wanted in difference.reshaped]
+        rows += [("other shapes", text) for text in _counted(shapes)]
+    elif state.ambiguous:
+        rows.append(
+            ("ambiguous", f"{len(state.candidates)} nets have these names and shapes; weights do not tell which:")
+        )
+        for candidate in state.candidates[:MOST_SHOWN]:
+            also = f": {', '.join(candidate.names[:MOST_SHOWN])}" if candidate.names else ""
+            rows.append(("", f"{candidate}{also}"))
+        if len(state.candidates) > MOST_SHOWN:
+            rows.append(("", f"and {len(state.candidates) - MOST_SHOWN} more"))
+        for name, values in state.open_options.items():
+            rows.append(("open option", f"{name}: {' or '.join(str(value) for value in values)}"))
+    elif first.names:
+        rows.append(("also called", ", ".join(first.names[:MOST_SHOWN])))
+    rows += [("family", first.architecture.family), ("names of", state.framework)]
+    if state.prefix:
+        rows.append(("prefix of its keys", state.prefix))
+    if difference.counters_missing and state.framework == "torch":
+        rows.append(
+            ("step counters", f"{difference.counters_missing} are not there, as in old checkpoints; not needed")
+        )
+    rows += [
+        ("left over", text)
+        for text in _counted([f"{each.name} {shape_text(each.shape)}, {each.what}" for each in state.leftovers])
+    ]
+    return rows
+
+
+def _counted(names: Sequence[str]) -> list[str]:
+    """A line of the first names and how many there are; no line where there is none."""
+    if not names:
+        return []
+    more = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
+    return [f"{len(names)}: {', '.join(names[:MOST_SHOWN])}{more}"]
 
 
 def _contract_table(inspection: Inspection) -> list[Any]:
