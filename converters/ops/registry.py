@@ -5,7 +5,7 @@
     from_onnx(*operators)     rule(op: OnnxOp, b: Builder)    -> the same; any opset from 7 to the canonical one
     to_torch(*operators)      rule(node: ir.Node, t: TorchCode) -> None
     to_mxnet(*operators)      rule(node: ir.Node, m: MxnetNodes) -> None
-    to_paddle(*operators)     rule(node: ir.Node, p: PaddleProgramCode) -> None
+    to_paddle(*operators)     rule(node: ir.Node, p: PaddleNodes) -> None
     lower(operator, below=N)  rule(node: ir.Node, opset: int) -> None; rewrites a canonical node for an older opset
 
 A rule is registered by decorating it. A second registration of the same operator raises and names both. Rules are

@@ -54,8 +54,9 @@ def open_paddle(conversion: Conversion) -> Runtime:
     """Paddle on the written program and weights."""
     from facecvt.parity_tests.runtimes.runtime_paddle import PaddleRuntime
 
-    program, weights = conversion.files[:2]
-    return PaddleRuntime(program, weights)
+    program, *others = conversion.files
+    weights = [path for path in others if path.suffix == ".pdiparams"]  # a program without weights has none
+    return PaddleRuntime(program, weights[0] if weights else None)
 
 
 OPENERS: dict[str, Callable[[Conversion], Runtime]] = {
