@@ -14,6 +14,7 @@ state but BatchNorm's. Formulas and options: spec.py of this folder.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from facecvt.converters.compat_mxnet import import_mxnet
 
@@ -199,7 +200,7 @@ def adaface(
     return training_outputs(targets.replace(cosines, new) * scale, targets, loss_clip, mean, std)
 
 
-def keep_moving_averages(executor):
+def keep_moving_averages(executor: Any) -> None:
     """Write AdaFace's new moving averages back into the arguments of an executor that has run forward."""
     for name in ("batch_mean", "batch_std"):
         executor.arg_dict[name][:] = executor.output_dict[f"{name}_new_output"]

@@ -11,6 +11,29 @@ from collections.abc import Sequence
 
 import paddle
 import paddle.nn as nn
+import paddle.nn.functional as F  # noqa: N812
+
+
+class UnitScaleBatchNorm1D(nn.BatchNorm1D):
+    """BatchNorm whose scale is reset to 1 in every training step, as PLSC does, and is not trained.
+
+    Paddle 3.3 gives the shift no gradient either where the scale's is stopped. So ones that are no parameter stand in
+    for the scale while training.
+    """
+
+    def __init__(self, num_features, epsilon):
+        super().__init__(num_features, epsilon=epsilon)
+        self.weight.stop_gradient = True
+
+    def forward(self, x):
+        if not self.training:
+            return super().forward(x)
+        ones = paddle.ones_like(self.weight)
+        self.weight.set_value(ones)
+        ones.stop_gradient = False
+        return F.batch_norm(
+            x, self._mean, self._variance, ones, self.bias, True, self._momentum, self._epsilon, self._data_format
+        )
 
 
 class IRUnit(nn.Layer):
@@ -72,8 +95,7 @@ class IResNet(nn.Layer):
         self.bn2 = nn.BatchNorm2D(512, epsilon=epsilon)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(512 * 7 * 7, embedding_size)
-        self.features = nn.BatchNorm1D(embedding_size, epsilon=epsilon)
-        self.features.weight.stop_gradient = True  # stays 1, as PLSC resets it in every training step
+        self.features = UnitScaleBatchNorm1D(embedding_size, epsilon)
 
     def forward(self, x):
         x = self.prelu(self.bn1(self.conv1(x)))
