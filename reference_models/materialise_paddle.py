@@ -21,13 +21,16 @@ from facecvt.reference_models.seeded import seeded_state
 from facecvt.reference_models.spec import ArchitectureSpec, architectures, families
 
 # functions of paddle.nn.functional that a .pdmodel cannot be traced through
-PIR_ONLY = ("sigmoid",)
+PIR_ONLY = ("sigmoid", "tanh", "softplus")
 
 
 def legacy_function(operator: str) -> Callable[..., Any]:
-    """A function of one tensor that appends this operator to a legacy program, and gives a tensor of the same shape."""
+    """A function of one tensor that appends this operator to a legacy program, and gives a tensor of the same shape.
 
-    def append(x: Any, name: str | None = None) -> Any:
+    Its other arguments are the operator's attributes, which the nets leave at their defaults.
+    """
+
+    def append(x: Any, *attributes: Any, name: str | None = None) -> Any:
         helper = paddle.base.layer_helper.LayerHelper(operator, name=name)
         out = helper.create_variable_for_type_inference(x.dtype)
         helper.append_op(type=operator, inputs={"X": x}, outputs={"Out": out})

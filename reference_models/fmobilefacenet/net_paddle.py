@@ -62,7 +62,7 @@ class NormAware(nn.Layer):
     """Every pixel's vector times the mean length of the batch's vectors over its own length."""
 
     def forward(self, x):
-        length = paddle.sqrt(paddle.sum(x * x, axis=1, keepdim=True))
+        length = paddle.norm(x, p=2, axis=1, keepdim=True)
         return x * (paddle.mean(length, axis=[0, 1, 2, 3], keepdim=True) / length)
 
 

@@ -37,8 +37,7 @@ class SEBlock(nn.Layer):
         self.sigmoid = nn.Sigmoid()
 
     def forward(self, x):
-        factors = self.sigmoid(self.conv2(self.prelu(self.conv1(self.pool(x)))))
-        return paddle.multiply(x, factors)
+        return x * self.sigmoid(self.conv2(self.prelu(self.conv1(self.pool(x)))))
 
 
 class ResidualUnit(nn.Layer):
@@ -160,7 +159,7 @@ class NormAware(nn.Layer):
     """Every pixel's vector times the mean length of the batch's vectors over its own length."""
 
     def forward(self, x):
-        length = paddle.sqrt(paddle.sum(x * x, axis=1, keepdim=True))
+        length = paddle.norm(x, p=2, axis=1, keepdim=True)
         return x * (paddle.mean(length, axis=[0, 1, 2, 3], keepdim=True) / length)
 
 
