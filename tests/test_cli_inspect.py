@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,41 @@ def test_recognised_architectures(tmp_path: Path, mxnet_module: Any, capsys: pyt
     found = inspect(capsys, tmp_path)
     assert found["recognised"] == "mobilefacenet"
     assert found["inputs"][0]["color"] == "RGB"
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.safetensors", "x.pdparams", "x-0000.params", "x.npz"])
+def test_weights_alone_are_recognised(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from facecvt.converters.formats.mxnet_params import write_params
+    from facecvt.converters.formats.safetensors_file import write_safetensors
+    from facecvt.converters.formats.torch_state import write_state_dict
+    from facecvt.reference_models import spec
+    from facecvt.reference_models.seeded import seeded_state
+    from facecvt.reference_models.weights import split_auxiliary
+
+    net, path = spec("mobilefacenet", embedding_size=256), tmp_path / name
+    framework = {".params": "mxnet", ".npz": "mxnet", ".pdparams": "paddle"}.get(path.suffix, "torch")
+    state = {key: array.astype(np.float16) for key, array in seeded_state(net, framework).items()}
+    if framework == "mxnet" and path.suffix == ".params":
+        write_params(path, *split_auxiliary(state, net))
+    elif framework == "mxnet":
+        np.savez(path, **state)
+    elif framework == "paddle":
+        path.write_bytes(pickle.dumps(state, protocol=2))
+    else:
+        write = write_state_dict if path.suffix == ".pth" else write_safetensors
+        write(path, {f"module.{key}": array for key, array in state.items()})
+    found = inspect(capsys, path)
+    assert (found["kind"], found["framework"], found["recognised"]) == ("weights", framework, "mobilefacenet")
+    assert found["state"]["exact"]
+    assert found["state"]["ambiguous"]
+    assert found["state"]["open"] == {"normalize": [True, False] if framework == "torch" else [False, True]}
+    assert found["state"]["prefix"] == ("module." if framework == "torch" else "")
+    assert all(each["changed"]["embedding_size"] == 256 for each in found["state"]["candidates"])
+    assert any("float16" in warning for warning in found["warnings"])
+    assert cli.main(["inspect", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "2 nets have these names and shapes" in shown
+    assert "normalize" in shown
 
 
 def test_models_of_two_frameworks_need_a_word(
