@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 
@@ -53,7 +54,7 @@ class Head(nn.Module):
     ) -> None:
         super().__init__()
         self._batch_norm_1 = nn.BatchNorm2d(channels, eps=eps)
-        self.flatten = nn.Flatten() if flatten else nn.Identity()
+        self.flatten = flatten
         self.dropout = nn.Dropout(0.0 if fc_type == "FC" else dropout)
         self.fc = None
         if fc_type != "Z":
@@ -61,7 +62,8 @@ class Head(nn.Module):
             self._batch_norm_2 = nn.BatchNorm1d(embedding_size, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.dropout(self.flatten(self._batch_norm_1(x)))
+        x = self._batch_norm_1(x)
+        x = self.dropout(torch.flatten(x, 1) if self.flatten else x)
         return x if self.fc is None else self._batch_norm_2(self.fc(x))
 
 
