@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -65,6 +70,20 @@ def test_torch_export_is_recognised(tmp_path, torch_module):
     assert found is not None
     assert found.architecture == arch
     assert all(np.array_equal(array, state[key]) for key, array in found.state("torch").items())
+
+
+@pytest.mark.slow
+def test_a_static_graph_as_upstream_writes_it_is_recognised(tmp_path, paddle_module):
+    """In a process of its own, which Paddle's mode is decided for before it is imported."""
+    command = [sys.executable, str(Path(__file__).parent / "static_slimfacenet.py"), str(tmp_path)]
+    environment = os.environ | {"FLAGS_enable_pir_api": "0"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = found_in(tmp_path / "inference.pdmodel", "paddle")
+    assert found is not None
+    assert found.architecture == spec("slimfacenet_a_x0_60")
+    expected, arrays = seeded_arrays(found.architecture), found.arrays()
+    assert all(np.array_equal(arrays[key], expected[key]) for key in expected)
 
 
 def test_paddles_tensors_bear_upstreams_names(paddle_module, tmp_path):
