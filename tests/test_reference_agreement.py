@@ -56,6 +56,25 @@ CASES = [
     pytest.param("fresresnet100", {}, marks=pytest.mark.slow),
     pytest.param("fresresnet152", {}, marks=pytest.mark.slow),
     pytest.param("r100", {}, marks=pytest.mark.slow),
+    ("fresnet18", {"unit": 2, "se": True, "output": "GNAP", "embedding_size": 64}),
+    *(
+        pytest.param("fresnet18", options, marks=pytest.mark.slow)
+        for options in (
+            {"unit": 1, "input": 0, "se": True, "normalize": True},
+            {"input": 2, "activation": "relu", "output": "F"},
+            {"activation": "tanh", "output": "SFC"},
+            {"activation": "softrelu", "unit": 2, "output": "GAP"},
+            {"activation": "sigmoid", "se": True, "output": "GDC"},
+            {"activation": "softsign", "output": "H", "embedding_size": 96},
+            {"output": "GNAP", "embedding_size": 600},
+            {"output": "GNAP"},
+            {"output": "A", "revision": "2018", "unit": 1},
+            {"output": "D", "revision": "2018", "activation": "relu"},
+        )
+    ),
+    pytest.param("fresnet101", {"revision": "2018", "unit": 2, "output": "BX"}, marks=pytest.mark.slow),
+    pytest.param("fresnet101", {"revision": "2018", "se": True}, marks=pytest.mark.slow),
+    pytest.param("fresnet101", {"revision": "2018", "unit": 1, "input": 0, "output": "C"}, marks=pytest.mark.slow),
     pytest.param("fresnet200", {}, marks=pytest.mark.slow),
     pytest.param("r200", {}, marks=pytest.mark.slow),
     pytest.param("adaface_ir101", {}, marks=pytest.mark.slow),
