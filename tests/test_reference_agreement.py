@@ -50,7 +50,7 @@ CASES = [
     pytest.param(
         "slimfacenet_a_x0_60", {"width": 1.0, "arch": (5, 4, 3, 2, 1, 0) * 2 + (5, 4, 3)}, marks=pytest.mark.slow
     ),
-    ("fresresnet50", {"embedding_size": 64}),
+    pytest.param("fresresnet50", {"embedding_size": 64}, marks=pytest.mark.slow),
     pytest.param("fresresnet50", {"fc_type": "Z"}, marks=pytest.mark.slow),
     pytest.param("fresresnet101", {"fc_type": "FC", "static": True}, marks=pytest.mark.slow),
     pytest.param("fresresnet100", {}, marks=pytest.mark.slow),

@@ -27,7 +27,7 @@ def found_in(path, framework):
 
 CASES = [
     ("mxnet", {"embedding_size": 32}, "legacy"),
-    ("paddle", {"embedding_size": 32}, "legacy"),
+    pytest.param("paddle", {"embedding_size": 32}, "legacy", marks=pytest.mark.slow),
     pytest.param("paddle", {"embedding_size": 32}, "pir", marks=pytest.mark.slow),
     pytest.param("mxnet", {"fc_type": "Z"}, "legacy", marks=pytest.mark.slow),
     pytest.param("paddle", {"fc_type": "Z"}, "legacy", marks=pytest.mark.slow),

@@ -55,7 +55,6 @@ FAST = {
     "paddleslim_slimfacenet_a_x0_60",
     "paddleslim_slimfacenet_a_x0_60_relu",
     "insightface_arcface_paddle_fresresnet50",
-    "insightface_arcface_paddle_static_fresresnet50",
 }
 # families of the kit without reference nets; building one means deleting its line, which the last test here asks for
 NOT_BUILT = ()
