@@ -101,7 +101,7 @@ def test_a_typo_gets_the_nearest_names(typed, near):
     assert near in str(raised.value)
 
 
-@pytest.mark.parametrize("typed", ["fresnet_r101_emb256", "fresnet2018_r200", "plsc_iresnet50x", "", "../r50", "zzzz"])
+@pytest.mark.parametrize("typed", ["fresnet_r103_emb256", "fresnet2018_r98", "plsc_iresnet50x", "", "../r50", "zzzz"])
 def test_names_that_look_alike_are_refused(typed):
     with pytest.raises(UsageError):
         resolve(typed)
