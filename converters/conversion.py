@@ -19,7 +19,7 @@ from facecvt.converters.targets import SOURCES, WriteOptions, writer_for
 
 
 class Architecture(Protocol):
-    """A recognised reference architecture, as the PyTorch writer needs it.
+    """A recognised reference architecture, as the writers need it.
 
     Attributes:
         name: for example "iresnet50".
@@ -36,7 +36,7 @@ class Architecture(Protocol):
     def network_input(self, argument: str) -> str:
         """Python expression of what the network is fed: the argument, or the graph's arithmetic in front of it."""
 
-    def state(self, graph: Graph) -> dict[str, Any]:
+    def state(self, graph: Graph, framework: str = "torch") -> dict[str, Any]:
         """state_dict of the public class from the graph's weights, eps compensated; WeightsError where impossible."""
 
     def taps(self, graph: Graph) -> dict[str, str]:

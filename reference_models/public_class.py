@@ -70,8 +70,12 @@ class PublicClass:
             expression = f"({first} {ARITHMETIC[node.op_type]} {second})"
         return expression[1:-1] if expression.startswith("(") else expression
 
-    def state(self, graph: Graph) -> dict[str, NumpyArray]:
+    def state(self, graph: Graph, framework: str = "torch") -> dict[str, NumpyArray]:
         """The state_dict of the public class, with its eps compensated.
+
+        Args:
+            graph: the recognised graph.
+            framework: whose public class, names and layouts: "torch" or "paddle".
 
         Raises:
             WeightsError: a running variance is too small for the compensation.
@@ -80,7 +84,7 @@ class PublicClass:
         arrays = recognition.arrays()
         own = {layer.name: layer.attributes.get("eps") for layer in recognition.architecture.layers()}
         for layer, eps in recognition.eps().items():
-            public = own[layer] or recognition.architecture.eps["torch"]
+            public = own[layer] or recognition.architecture.eps[framework]
             if np.float32(eps) == np.float32(public):
                 continue
             name = next(p for p in arrays if p.rpartition(".")[0] == layer and p.endswith(".variance"))
@@ -92,7 +96,7 @@ class PublicClass:
                     "source's own layers and eps."
                 )
             arrays[name] = variance
-        return from_canonical(arrays, "torch", recognition.architecture)
+        return from_canonical(arrays, framework, recognition.architecture)
 
     def taps(self, graph: Graph) -> dict[str, str]:
         """Canonical value name -> ``module:PATH`` of what puts it out, or ``input:PATH`` of what it is fed to."""
