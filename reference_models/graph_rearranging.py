@@ -56,6 +56,22 @@ def padded_maps(node: ir.Node) -> tuple[ir.Value, dict[str, object]] | None:
     return added.inputs[0], {"pads": kept}
 
 
+def takes_nearest(node: ir.Node) -> bool:
+    """True for a Resize in which every pixel is the one above and to the left of its place in the operand."""
+    return (
+        attribute(node, "mode", "nearest") == "nearest"
+        and attribute(node, "coordinate_transformation_mode", "half_pixel") == "asymmetric"
+        and attribute(node, "nearest_mode", "round_prefer_floor") == "floor"
+        and attribute(node, "axes", None) is None
+    )
+
+
+def from_the_end(node: ir.Node) -> int:
+    """The axis of a Softmax, counted from the last where the number of axes is known."""
+    axis, sizes = int(attribute(node, "axis", -1)), dims(node.inputs[0])
+    return axis if axis < 0 or sizes is None else axis - len(sizes)
+
+
 def pads_with_zeros(node: ir.Node) -> bool:
     """True where a constant Pad puts in zeros, along all axes."""
     given = [constant(value) if value is not None else None for value in node.inputs[2:]]

@@ -19,7 +19,8 @@ from facecvt.converters.graph import Graph, NumpyArray, attribute, constant, dim
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.reference_models.graph_activations import OFFSET, SLOPE, bounds, clipped_line, hard_sigmoid, hard_swish
 from facecvt.reference_models.graph_norm_aware import holds_number, norm_aware, squared
-from facecvt.reference_models.graph_rearranging import appended_zeros, moved, padded_maps
+from facecvt.reference_models.graph_priors import depends_on_shapes, read_priors
+from facecvt.reference_models.graph_rearranging import appended_zeros, from_the_end, moved, padded_maps, takes_nearest
 from facecvt.reference_models.skeleton import NETWORK_INPUT, POOLS, Piece, Skeleton, add_piece
 
 TRANSPARENT = ("Identity", "Dropout")
@@ -28,7 +29,7 @@ BATCH_NORM_ROLES = ("scale", "shift", "mean", "variance")
 UNDERSTOOD = (
     *("Conv", "Gemm", "BatchNormalization", "PRelu", "Flatten", "LpNormalization", "ReduceL2"),
     *("Clip", "HardSigmoid", "HardSwish", *POOLS),
-    *("Pad", "Transpose", "Concat"),
+    *("Pad", "Transpose", "Concat", "LeakyRelu", "Softmax", "Resize"),
 )
 LARGEST_GUARD = 1e-6  # what keeps the division by the length from dividing by zero; more than this is another formula
 
@@ -72,7 +73,7 @@ def from_graph(graph: Graph) -> GraphSkeleton | None:
     walk = _Walk(graph.inputs[0])
     for node in graph.body:
         walk.visit(node)
-    outputs = tuple(walk.index_of.get(value, NETWORK_INPUT) for value in graph.outputs)
+    outputs = tuple(walk.output(value, graph.inputs[0]) for value in graph.outputs)
     if NETWORK_INPUT in outputs:
         return None
     return GraphSkeleton(walk.pieces, outputs, walk.preprocessing)
@@ -85,6 +86,7 @@ class _Walk:
         self.pieces: list[Piece] = []
         self.preprocessing: list[ir.Node] = []
         self.index_of: dict[ir.Value, int] = {network_input: NETWORK_INPUT}
+        self.measured: set[ir.Value] = set()  # values that depend on shapes alone
 
     def visit(self, node: ir.Node) -> None:
         """Give the node's output the index of a piece, an old one where the node is left out."""
@@ -99,6 +101,15 @@ class _Walk:
             piece = self._piece(node, computed) or Piece(other, tuple(known), source=node)
             index = add_piece(self.pieces, piece)
         self.index_of[node.outputs[0]] = index
+        if depends_on_shapes(node, self.measured):
+            self.measured.update(node.outputs)
+
+    def output(self, value: ir.Value, network_input: ir.Value) -> int:
+        """The piece that gives an output: prior boxes where shapes are all that it depends on."""
+        priors = read_priors(value, network_input, self.index_of, self.pieces, self.measured)
+        if priors is not None:
+            return add_piece(self.pieces, Piece("PriorBox", (), {}, priors, value.producer()))
+        return self.index_of.get(value, NETWORK_INPUT)
 
     def _left_out(self, node: ir.Node, computed: list[ir.Value], known: list[int]) -> int | None:
         """The index that the node's output shares with an input, where the node is no piece of its own."""
@@ -107,9 +118,26 @@ class _Walk:
         if node.op_type in ARITHMETIC and known == [NETWORK_INPUT] and len(computed) == 1 and len(node.inputs) == 2:
             self.preprocessing.append(node)
             return NETWORK_INPUT
+        if node.op_type == "Slice" and computed and self._cuts_enlarged(node, computed[0]):
+            return self.index_of[computed[0]]
         if node.op_type == "Add" and len(known) == 1 and len(computed) == 1 and known[0] != NETWORK_INPUT:
             return self._take_bias(node, computed[0], known[0])
         return None
+
+    def _cuts_enlarged(self, node: ir.Node, source: ir.Value) -> bool:
+        """True for enlarged maps cut to another's size, as is done where maps are enlarged by whole factors only."""
+        index = self.index_of.get(source, NETWORK_INPUT)
+        starts, axes = constant(node.inputs[1]), constant(node.inputs[3]) if len(node.inputs) > 3 else None
+        return (
+            index != NETWORK_INPUT
+            and node.inputs[0] is source
+            and self.pieces[index].op == "Resize"
+            and starts is not None
+            and not starts.any()
+            and axes is not None
+            and {int(axis) % 4 for axis in axes.reshape(-1)} <= {2, 3}
+            and len(node.inputs) == 4
+        )
 
     def _take_bias(self, node: ir.Node, computed: ir.Value, index: int) -> int | None:
         """Count a constant that is added behind a layer as that layer's bias, where it is one number a channel."""
@@ -160,8 +188,15 @@ class _Walk:
         attributes = moved(node) if node.inputs[0] is computed[0] else None
         if attributes is not None:
             return Piece(op, (source,), {}, attributes, node)
+        if op == "Resize" and node.inputs[0] is computed[0] and takes_nearest(node):
+            # to which size, the sum shows in which it meets maps of that size
+            return Piece("Resize", (source,), {}, {"mode": "nearest"}, node)
         if len(computed) != 1 or node.inputs[0] is not computed[0]:
             return None
+        if op == "LeakyRelu":
+            return Piece(op, (source,), {}, {"alpha": attribute(node, "alpha", 0.01)}, node)
+        if op == "Softmax":
+            return Piece(op, (source,), {}, {"axis": from_the_end(node)}, node)
         if op in POOLS:
             return _pool(node, source)
         if op == "ReduceMean" and _over_maps(node):

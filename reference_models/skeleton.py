@@ -21,8 +21,12 @@ from facecvt.reference_models.layers import INPUT, Layer
 NETWORK_INPUT = -1
 COMMUTATIVE = ("Add", "Mul")
 WINDOW_ATTRIBUTES = ("kernel_shape", "strides", "pads", "group", "dilations", "ceil_mode")
-COMPARED_ATTRIBUTES = (*WINDOW_ATTRIBUTES, "min", "max", "alpha", "beta", "perm", "shape", "axis")
+COMPARED_ATTRIBUTES = (
+    *(*WINDOW_ATTRIBUTES, "min", "max", "alpha", "beta"),
+    *("perm", "shape", "axis", "mode", "step", "sizes"),
+)
 POOLS = ("MaxPool", "AveragePool")
+SOURCES = {"Resize": 1, "PriorBox": 0}  # operators of which some inputs, or all, say nothing but a size
 Numbers = dict[tuple[Any, ...], int]
 
 
@@ -100,6 +104,7 @@ def from_layers(layers: Iterable[Layer]) -> Skeleton:
     ends: dict[str, None] = {}
     for layer in layers:
         feeding = tuple(index_of[name] for name in layer.inputs)
+        feeding = feeding[: SOURCES.get(layer.op, len(feeding))]
         shapes = {parameter.role: parameter.shape for parameter in layer.parameters}
         if not layer.attributes.get("affine", True):
             # a graph's BatchNormalization always has them; recognise.py looks at their numbers

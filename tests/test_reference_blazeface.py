@@ -312,6 +312,7 @@ def test_real_fpn_ssh_loads_strictly(real_models, torch_module):
         to_canonical(read_state_dict(path).tensors, "torch", spec("blazeface"))
 
 
+@pytest.mark.slow
 def test_real_fpn_ssh_is_the_published_onnx(real_models, torch_module, ort_module):
     """The port's own export at 640x640, batch norms folded in, gives what the net gives."""
     state = read_state_dict(real_models / "pytorch/blazeface-paddledet-port/blazeface_fpn_ssh_1000e.pt").tensors

@@ -87,7 +87,8 @@ def constant_boxes(
     middle[..., 0] = ((np.arange(columns) + offset) * step_w)[None, :, None]
     middle[..., 1] = ((np.arange(rows) + offset) * step_h)[:, None, None]
     corners = np.concatenate([middle - kinds, middle + kinds], axis=-1) / (width, height, width, height)
-    return (np.clip(corners, 0, 1) if clip else corners).astype(FLOAT)
+    boxes: NumpyArray = (np.clip(corners, 0, 1) if clip else corners).astype(FLOAT)
+    return boxes
 
 
 def computed_boxes(
