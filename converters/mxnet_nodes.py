@@ -31,6 +31,8 @@ VANISHING = ("Identity", "Dropout")
 DTYPE_CODES = {
     "float32": 0, "float64": 1, "float16": 2, "uint8": 3, "int32": 4, "int8": 5, "int64": 6, "bool": 7,
 }  # fmt: skip
+OUTPUT_NAMES = {"_npi_matmul": "out"}  # what MXNet calls the one output where not "output"
+NO_SCALARS = "MXNet has none outside of its numpy mode"
 MOST_SIZES = 64  # elements up to which a constant of whole numbers may be shape arithmetic
 
 
@@ -60,8 +62,15 @@ class MxnetNodes:
         self._variables: dict[tuple[str, str], Edge] = {}
         self._names = {name_of(value) for value in self.graph.inputs} | set(self.graph.body.initializers)
         self._stem = ""
+        # An ONNX file that names two dimensions alike means one size; other readers name them after their axis.
+        self._names_are_sizes = len(self.graph.inputs) < 2 or self.graph.source_framework == "onnx"
         for value in self.graph.inputs:
+            if self.rank(value) == 0:
+                raise ConversionError(f"input {name_of(value)!r} is a scalar; {NO_SCALARS}")
             self._edges[name_of(value)] = self._variable(name_of(value), dtype_name(value), shape_of(value))
+            shape = self._own_names(value)
+            if shape is not None:
+                self._shapes[name_of(value)] = shape
 
     # ---- what a rule reads ------------------------------------------------------------------------------------------
 
@@ -158,7 +167,7 @@ class MxnetNodes:
         """The value's shape: ints, names of dynamic dimensions, None for what is not known."""
         if value is None:
             return None
-        return self._shapes.get(name_of(value), shape_of(value))
+        return self._shapes.get(name_of(value), self._told_shape(value))
 
     def rank(self, value: ir.Value | None) -> int | None:
         """Number of dimensions, None where not known."""
@@ -211,7 +220,7 @@ class MxnetNodes:
         """
         name = self._unique(stem_of(name_of(value)))
         self._edges[name_of(value)] = self._append(op, name, inputs, attrs)
-        self.taps[name_of(value)] = f"{name}_output"
+        self.taps[name_of(value)] = f"{name}_{OUTPUT_NAMES.get(op, 'output')}"
 
     def assign_many(self, values: Sequence[ir.Value], op: str, inputs: Sequence[Edge], **attrs: object) -> None:
         """The node that computes several values, in order; it bears the name of the first."""
@@ -246,6 +255,8 @@ class MxnetNodes:
         for value, shape in zip(node.outputs, shapes, strict=False):
             if shape is not None:
                 self._shapes[name_of(value)] = merged(self.shape(value), shape)
+            if self.rank(value) == 0:  # held as a vector of one element, which is another shape
+                self.taps.pop(name_of(value), None)
 
     def repeat(self, node: ir.Node) -> None:
         """Identity and Dropout: the output is what the input is."""
@@ -264,7 +275,7 @@ class MxnetNodes:
             ConversionError: it has rank 0, which MXNet does not have.
         """
         if self.rank(value) == 0:
-            raise ConversionError(f"output {name_of(value)!r} is a scalar; MXNet has none outside of its numpy mode")
+            raise ConversionError(f"output {name_of(value)!r} is a scalar; {NO_SCALARS}")
         self._stem = stem_of(name_of(value))
         edge = self.arg(value)
         if element_type(value) == ir.DataType.BOOL:
@@ -309,6 +320,20 @@ class MxnetNodes:
             candidate = f"{name}_{count}"
         self._names.add(candidate)
         return candidate
+
+    def _told_shape(self, value: ir.Value) -> Shape | None:
+        """The shape that a value bears; names count where they mean one size throughout."""
+        shape = shape_of(value)
+        if shape is None or self._names_are_sizes:
+            return shape
+        return tuple(dim if isinstance(dim, int) else None for dim in shape)
+
+    def _own_names(self, value: ir.Value) -> Shape | None:
+        """The shape of an input, whose dimensions get names of its own where the reader's mean several sizes."""
+        shape = shape_of(value)
+        if shape is None or self._names_are_sizes:
+            return shape
+        return tuple(dim if isinstance(dim, int) else f"{name_of(value)}[{axis}]" for axis, dim in enumerate(shape))
 
     def _key(self, value: ir.Value, axis: int) -> str:
         """A name for a dimension that has none, the same for all values that share it for certain."""

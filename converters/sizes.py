@@ -128,6 +128,12 @@ def divided(left: Size, right: Size) -> Size:
     )
 
 
+def quotient(left: Size, right: Size) -> Size | None:
+    """The size that multiplied by ``right`` gives ``left``; None where no formula is that."""
+    found = divided(left, right)
+    return found if product([found, right]) == left else None
+
+
 ARITHMETIC: dict[str, Callable[[Size, Size], Size]] = {
     "Add": added,
     "Sub": subtracted,

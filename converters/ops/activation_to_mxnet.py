@@ -69,9 +69,15 @@ def gelu_to_mxnet(node: ir.Node, m: MxnetNodes) -> None:
 
 @to_mxnet("Mish")
 def mish_to_mxnet(node: ir.Node, m: MxnetNodes) -> None:
+    """x * n / (n + 2) with n = e (e + 2), e = exp(x): tanh(log(1 + e)) without the digits that MXNet's softrelu loses.
+
+    From 20 on the quotient is 1 in float32, and e is kept from growing further.
+    """
     data = m.arg(node.inputs[0])
-    curve = m.node("tanh", [m.node("Activation", [data], act_type="softrelu")])
-    m.assign(node.outputs[0], "elemwise_mul", [data, curve])
+    power = m.node("exp", [m.node("_minimum_scalar", [data], scalar=20.0, is_int=False)])
+    part = m.node("elemwise_mul", [power, plus(m, power, 2.0)])
+    quotient = m.node("elemwise_div", [part, plus(m, part, 2.0)])
+    m.assign(node.outputs[0], "elemwise_mul", [data, quotient])
 
 
 @to_mxnet("HardSigmoid")

@@ -14,7 +14,7 @@ from facecvt.converters.mxnet_nodes import Edge, MxnetNodes
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops.registry import to_mxnet
 from facecvt.converters.ops.runtime_squeeze import squeezed_axes
-from facecvt.converters.sizes import Size, Sizes, divided, product
+from facecvt.converters.sizes import Size, Sizes, product, quotient
 
 INFER = Size(-1)
 
@@ -40,10 +40,12 @@ def codes_for(source: Sequence[Size], target: Sequence[Size]) -> list[int] | Non
             steps.append(([0], 1, 1, inferred, divided_once))
         if here is not None and j + 1 < len(source) and product(source[j : j + 2]) == wanted and wanted.keys:
             steps.append(([-3], 1, 2, inferred, divided_once))
-        if here is not None and i + 1 < len(target) and product(target[i : i + 2]) == here and here.keys:
+        if here is not None and i + 1 < len(target) and here.keys and not inferred:
             pair = [size.factor if size.number is not None else -1 for size in target[i : i + 2]]
-            if pair != [-1, -1] and not inferred:
+            if pair != [-1, -1] and product(target[i : i + 2]) == here:
                 steps.append(([-4, *pair], 2, 1, inferred, True))
+            elif -1 not in pair:  # that they are what the dimension is made of follows from all others being equal
+                steps.append(([-4, *pair], 2, 1, True, True))
         if not inferred and not divided_once:
             steps.append(([-1], 1, 1, True, divided_once))
         for codes, taken, read, now_inferred, now_divided in steps:
@@ -68,8 +70,8 @@ def reshape(node: ir.Node, m: MxnetNodes, data: Edge, target: Sequence[Size]) ->
     wanted = list(target)
     if source is not None and INFER in wanted:
         rest = product([size for size in wanted if size != INFER])
-        inferred = divided(product(source), rest)
-        if inferred.number is not None or inferred.key is not None:
+        inferred = quotient(product(source), rest)
+        if inferred is not None:
             wanted[wanted.index(INFER)] = inferred
     codes = codes_for(source or [], wanted)
     if codes is None:

@@ -141,14 +141,28 @@ def is_bilinear(node: ir.Node, axes: Sequence[AxisMap], count: int) -> bool:
         same = len({id(axis.like[0]) for axis in axes if axis.like}) == 1
         placed = [axis.like[1] for axis in axes if axis.like] == [axis.axis for axis in axes] == [2, 3]
         return same and placed and mapping in ("align_corners", "pytorch_half_pixel")
-    if any(axis.scale is None or (axis.before is None and axis.block is None) for axis in axes):
+    if any(axis.after is None and axis.block is None for axis in axes):
         return False
-    exact = all(axis.before is None or axis.after == axis.before * (axis.scale or 0) for axis in axes)
+    if any(axis.scale is not None and axis.before is None and axis.block is None for axis in axes):
+        return False
+    exact = all(axis.scale is None or axis.before is None or axis.after == axis.before * axis.scale for axis in axes)
+    if any(axis.before is None for axis in axes) and len(axes) < 2:
+        return False  # the other axis would need its size, or a factor, as well
+    if all(axis.before is not None for axis in axes) and not all(is_exact(axis, mapping) for axis in axes):
+        return False  # MXNet computes places in float32, which loses digits that the sum of picked pixels keeps
     if mapping == "align_corners":
-        return all(axis.before is not None or len(axes) == 2 for axis in axes)
+        return True
     if mapping == "half_pixel":
         return exact and all(axis.after is None or axis.after > 1 for axis in axes)
     return mapping == "pytorch_half_pixel" and exact
+
+
+def is_exact(axis: AxisMap, mapping: str) -> bool:
+    """Whether the step from place to place is exact in binary."""
+    before, after = axis.before or 1, axis.after or 1
+    less = 1 if mapping == "align_corners" and after > 1 else 0
+    denominator = Fraction(before - less, after - less).denominator
+    return denominator & (denominator - 1) == 0
 
 
 def resize_bilinear(node: ir.Node, m: MxnetNodes, data: Edge, axes: Sequence[AxisMap]) -> None:
