@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 
 from facecvt.parity_tests.metrics import compare
-from facecvt.reference_models.heads.names import AVERAGES, COLUMNS, State, head_to_canonical
+from facecvt.reference_models.heads.names import AVERAGES, COLUMNS, State, head_from_canonical, head_to_canonical
 from facecvt.reference_models.heads.spec import HeadSpec
 from facecvt.reference_models.layers import STATISTICS
 from facecvt.reference_models.seeded import generator, seeded_arrays
@@ -192,6 +192,37 @@ def train(task: Task, framework: str, dtype: str = "float64") -> Trained:
     module = importlib.import_module(f"facecvt.parity_tests.training_{known_framework(framework)}")
     trained: Trained = module.train(task, dtype)
     return trained
+
+
+def run_head(
+    head: HeadSpec, framework: str, arrays: State, features: NumpyArray, labels: NumpyArray, dtype: str = "float64"
+) -> dict[str, NumpyArray]:
+    """One pass of a margin head alone, forward and backward.
+
+    Args:
+        head: with its options.
+        framework: torch, paddle or mxnet; it must be installed.
+        arrays: its state by canonical name.
+        features: (N, D).
+        labels: (N,), -1 for a row without class.
+        dtype: "float32" or "float64", of every tensor.
+
+    Returns:
+        "logits", "loss", "d_features", "d_centres" (C, D), and the state afterwards by canonical name.
+    """
+    module = importlib.import_module(f"facecvt.parity_tests.training_{known_framework(framework)}")
+    state = head_from_canonical(arrays, head, framework)
+    result, after = module.run_head(head, state, features, labels, dtype)
+    if head.layout(framework) == COLUMNS:
+        result["d_centres"] = result["d_centres"].T
+    values: dict[str, NumpyArray] = {name: np.asarray(value) for name, value in result.items()}
+    return values | head_to_canonical(after, head, framework)
+
+
+def head_sizes(head: HeadSpec, framework: str, state: State) -> tuple[int, int]:
+    """Length of a feature and number of classes, from the shape of the class centres."""
+    shape = state[head.centres_name(framework)].shape
+    return (shape[0], shape[1]) if head.layout(framework) == COLUMNS else (shape[1], shape[0])
 
 
 def differences(reference: Trained, other: Trained) -> dict[str, float]:

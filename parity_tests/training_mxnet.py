@@ -6,9 +6,10 @@ from typing import Any
 
 from facecvt.converters.compat_mxnet import import_mxnet
 from facecvt.converters.contract import InputContract
-from facecvt.parity_tests.training import NumpyArray, Recipe, Task, Trained, collect, trainable
+from facecvt.parity_tests.training import NumpyArray, Recipe, Task, Trained, collect, head_sizes, in_float32, trainable
 from facecvt.reference_models.heads import spec as heads
-from facecvt.reference_models.heads.names import head_from_canonical
+from facecvt.reference_models.heads.names import State, head_from_canonical
+from facecvt.reference_models.heads.spec import HeadSpec
 from facecvt.reference_models.spec import families
 from facecvt.reference_models.weights import from_canonical, split_auxiliary
 
@@ -57,9 +58,7 @@ def train(task: Task, dtype: str) -> Trained:
         mx.nd.waitall()  # the statistics move behind the scenes
         losses.append(float(executor.output_dict["loss_output"].asnumpy().reshape(-1)[0]))
         if task.head.kind == "adaface":
-            from facecvt.reference_models.heads.net_mxnet import keep_moving_averages
-
-            keep_moving_averages(executor)
+            keep_averages(executor)
         for index, name in enumerate(roles):
             update(index, executor.grad_dict[name], executor.arg_dict[name])
     mx.nd.waitall()
@@ -86,3 +85,42 @@ def updater(recipe: Recipe, roles: dict[str, str]) -> Any:
     )
     optimizer.set_wd_mult({name: 1.0 if role in recipe.decayed else 0.0 for name, role in roles.items()})
     return mx.optimizer.get_updater(optimizer)
+
+
+def softmax_output_factor(labels: NumpyArray) -> float:
+    """What SoftmaxOutput's gradient is off by: it keeps 1 / rows in float32 even where its data are float64."""
+    rows = int((labels >= 0).sum())
+    return in_float32(1 / rows) * rows
+
+
+def run_head(
+    head: HeadSpec, state: State, features: NumpyArray, labels: NumpyArray, dtype: str
+) -> tuple[dict[str, NumpyArray], dict[str, NumpyArray]]:
+    """See :func:`facecvt.parity_tests.training.run_head`; gradients without :func:`softmax_output_factor`."""
+    size, classes = head_sizes(head, "mxnet", state)
+    symbol = heads.build(head, "mxnet", size, classes)
+    arrays = {**state, "data": features, "softmax_label": labels}
+    args = {name: mx.nd.array(arrays[name], dtype=dtype) for name in symbol.list_arguments()}
+    centres = head.centres_name("mxnet")
+    grads = {name: mx.nd.zeros(args[name].shape, dtype=dtype) for name in ("data", centres)}
+    executor = symbol.bind(mx.cpu(), args, args_grad=grads, grad_req=dict.fromkeys(grads, "write"))
+    executor.forward(is_train=True)
+    executor.backward()
+    outputs = {name: value.asnumpy() for name, value in executor.output_dict.items()}
+    if head.kind == "adaface":
+        keep_averages(executor)
+    factor = softmax_output_factor(labels)
+    values = {
+        "logits": outputs["logits_output"],
+        "loss": outputs["loss_output"].reshape(()),
+        "d_features": grads["data"].asnumpy() / factor,
+        "d_centres": grads[centres].asnumpy() / factor,
+    }
+    return values, {name: args[name].asnumpy() for name in state}
+
+
+def keep_averages(executor: Any) -> None:
+    """AdaFace's new moving averages into its arguments."""
+    from facecvt.reference_models.heads.net_mxnet import keep_moving_averages
+
+    keep_moving_averages(executor)

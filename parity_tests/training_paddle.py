@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import paddle
 
-from facecvt.parity_tests.training import NumpyArray, Recipe, Task, Trained, collect, trainable
+from facecvt.parity_tests.training import NumpyArray, Recipe, Task, Trained, collect, head_sizes, trainable
 from facecvt.reference_models.heads import spec as heads
-from facecvt.reference_models.heads.names import head_from_canonical
+from facecvt.reference_models.heads.names import State, head_from_canonical
+from facecvt.reference_models.heads.spec import HeadSpec
 from facecvt.reference_models.spec import families
 from facecvt.reference_models.weights import from_canonical
 
@@ -64,3 +65,16 @@ def train(task: Task, dtype: str) -> Trained:
 
     gradients = {p.name: places[p.name].grad for p in parameters} | {head.parameter: centres.grad}
     return collect(task, "paddle", losses, in_numpy(gradients), in_numpy(net.state_dict()), in_numpy(head.state_dict()))
+
+
+def run_head(
+    head: HeadSpec, state: State, features: NumpyArray, labels: NumpyArray, dtype: str
+) -> tuple[dict[str, NumpyArray], dict[str, NumpyArray]]:
+    """See :func:`facecvt.parity_tests.training.run_head`; the state and the centres' gradient as the net has them."""
+    net = heads.build(head, "paddle", *head_sizes(head, "paddle", state))
+    load(net, state, dtype)
+    x = paddle.to_tensor(features.astype(dtype), stop_gradient=False)
+    logits, loss = net.step(x, paddle.to_tensor(labels))
+    loss.backward()
+    values = {"logits": logits, "loss": loss, "d_features": x.grad, "d_centres": getattr(net, net.parameter).grad}
+    return in_numpy(values), in_numpy(net.state_dict())

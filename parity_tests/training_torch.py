@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from facecvt.parity_tests.training import NumpyArray, Recipe, Task, Trained, collect, in_float32, trainable
+from facecvt.parity_tests.training import NumpyArray, Recipe, Task, Trained, collect, head_sizes, in_float32, trainable
 from facecvt.reference_models.heads import spec as heads
-from facecvt.reference_models.heads.names import head_from_canonical
+from facecvt.reference_models.heads.names import State, head_from_canonical
+from facecvt.reference_models.heads.spec import HeadSpec
 from facecvt.reference_models.spec import families
 from facecvt.reference_models.weights import from_canonical
 
@@ -119,3 +120,16 @@ def train(task: Task, dtype: str) -> Trained:
         norm.running_var.copy_(biased)
     gradients = {p.name: places[p.name].grad for p in parameters} | {head.parameter: centres.grad}
     return collect(task, "torch", losses, in_numpy(gradients), in_numpy(net.state_dict()), in_numpy(head.state_dict()))
+
+
+def run_head(
+    head: HeadSpec, state: State, features: NumpyArray, labels: NumpyArray, dtype: str
+) -> tuple[dict[str, NumpyArray], dict[str, NumpyArray]]:
+    """See :func:`facecvt.parity_tests.training.run_head`; the state and the centres' gradient as the net has them."""
+    net = heads.build(head, "torch", *head_sizes(head, "torch", state)).to(getattr(torch, dtype))
+    net.load_state_dict(tensors(state), strict=True)
+    x = torch.from_numpy(features.astype(dtype)).requires_grad_()
+    logits, loss = net.step(x, torch.from_numpy(labels))
+    loss.backward()
+    values = {"logits": logits, "loss": loss, "d_features": x.grad, "d_centres": getattr(net, net.parameter).grad}
+    return in_numpy(values), in_numpy(net.state_dict())

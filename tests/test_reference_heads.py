@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 from facecvt.converters.errors import UsageError, WeightsError
+from facecvt.parity_tests.training import in_float32, run_head
 from facecvt.reference_models import build_head, head_names, head_spec
 from facecvt.reference_models.heads.names import head_from_canonical, head_to_canonical
 from facecvt.reference_models.heads.upstreams import UPSTREAMS, upstream_of
@@ -50,7 +51,9 @@ class Case:
         if value is None:
             return None
         if name.startswith("grad_") and self.facts["precision"].startswith("MXNet"):
-            return np.array(value, np.float64) / softmax_output_factor(self.labels)
+            # SoftmaxOutput keeps 1 / rows in float32; our own run of MXNet takes that out as well
+            rows = len(self.labels)
+            return np.array(value, np.float64) / (in_float32(1 / rows) * rows)
         return np.array(value, np.float64)
 
     @property
@@ -66,8 +69,9 @@ class Case:
 
     @property
     def centres(self) -> np.ndarray:
-        """(C, D); the files hold the transpose."""
-        return np.ascontiguousarray(np.array(self.facts["kernel"], np.float64).T)
+        """(C, D); the files hold the transpose as "kernel"."""
+        kernel = self.array("kernel")
+        return self.array("weight") if kernel is None else np.ascontiguousarray(kernel.T)
 
     @property
     def centre_gradient(self) -> np.ndarray | None:
@@ -107,8 +111,13 @@ def upstream_name(path: Path, facts: dict[str, Any], case: dict[str, Any]) -> st
         return path.stem
     found = upstream_of(facts["upstream"]["repository"], facts["upstream"]["path"])
     assert found, f"{path.name}: no head of {facts['upstream']['repository']} {facts['upstream']['path']} is written"
-    words = path.stem.split("_")
-    return max(found, key=lambda name: sum(word in words for word in name.split("_")))
+    words, options = path.stem.split("_"), case["options"]
+
+    def fit(name: str) -> tuple[bool, int]:
+        known = inspect.signature(UPSTREAMS[name].choose).parameters
+        return isinstance(options, str) or options.keys() <= known.keys(), sum(w in words for w in name.split("_"))
+
+    return max(found, key=fit)
 
 
 def read_case(path: Path, index: int) -> Case:
@@ -139,72 +148,9 @@ def relative(value, expected) -> float:
     return float(np.abs(value - expected).max() / np.abs(expected).max())
 
 
-def softmax_output_factor(labels: np.ndarray) -> float:
-    """What MXNet's SoftmaxOutput is off by: it keeps 1 / rows in float32 even where its data are float64."""
-    rows = int((labels >= 0).sum())
-    return float(np.float32(1) / np.float32(rows)) * rows
-
-
-def run_torch(torch, head, net, state, features, labels, dtype):
-    net.to(getattr(torch, dtype))
-    net.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in state.items()}, strict=True)
-    x = torch.from_numpy(features.astype(dtype)).requires_grad_()
-    logits, loss = net.step(x, torch.from_numpy(labels))
-    loss.backward()
-    after = {name: value.detach().numpy() for name, value in net.state_dict().items()}
-    gradient = getattr(net, head.centres_name("torch")).grad.numpy()
-    return logits.detach().numpy(), loss.item(), x.grad.numpy(), gradient, after
-
-
-def run_paddle(paddle, head, net, state, features, labels, dtype):
-    net.to(dtype=dtype)
-    missing, unexpected = net.set_state_dict(
-        {name: paddle.to_tensor(array.astype(dtype)) for name, array in state.items()}
-    )
-    assert not missing
-    assert not unexpected
-    x = paddle.to_tensor(features.astype(dtype), stop_gradient=False)
-    logits, loss = net.step(x, paddle.to_tensor(labels))
-    loss.backward()
-    after = {name: value.numpy() for name, value in net.state_dict().items()}
-    gradient = getattr(net, head.centres_name("paddle")).grad.numpy()
-    return logits.numpy(), float(loss), x.grad.numpy(), gradient, after
-
-
-def run_mxnet(mx, head, symbol, state, features, labels, dtype):
-    arrays = state | {"data": features, "softmax_label": labels}
-    args = {name: mx.nd.array(arrays[name], dtype=dtype) for name in symbol.list_arguments()}
-    centres = head.centres_name("mxnet")
-    grads = {name: mx.nd.zeros(args[name].shape, dtype=dtype) for name in ("data", centres)}
-    grad_req = dict.fromkeys(grads, "write")
-    executor = symbol.bind(mx.cpu(), args, args_grad=grads, grad_req=grad_req)
-    executor.forward(is_train=True)
-    executor.backward()
-    outputs = {name: value.asnumpy() for name, value in executor.output_dict.items()}
-    if "batch_mean" in state:
-        from facecvt.reference_models.heads.net_mxnet import keep_moving_averages
-
-        keep_moving_averages(executor)
-    after = {name: args[name].asnumpy() for name in state}
-    loss = float(outputs["loss_output"].reshape(-1)[0])
-    d_features, d_centres = (grads[name].asnumpy() / softmax_output_factor(labels) for name in ("data", centres))
-    return outputs["logits_output"], loss, d_features, d_centres, after
-
-
-RUN = {"torch": run_torch, "paddle": run_paddle, "mxnet": run_mxnet}
-
-
-def run_head(framework, module, name, options, arrays, features, labels, dtype="float64"):
+def run(framework, name, options, arrays, features, labels, dtype="float64"):
     """Logits, loss, gradients of features and centres (C, D), and the canonical state afterwards, by name."""
-    head = head_spec(name, **options)
-    classes, size = arrays["weight"].shape
-    net = build_head(name, framework, embedding_size=size, classes=classes, **options)
-    state = head_from_canonical(arrays, head, framework)
-    logits, loss, d_features, d_centres, after = RUN[framework](module, head, net, state, features, labels, dtype)
-    if head.layout(framework) == "columns":
-        d_centres = d_centres.T
-    result = {"logits": logits, "loss": loss, "d_features": d_features, "d_centres": d_centres}
-    return result | head_to_canonical(after, head, framework)
+    return run_head(head_spec(name, **options), framework, arrays, features, labels, dtype)
 
 
 def initial_averages(case: Case, index: int, path: Path) -> dict[str, np.ndarray]:
@@ -222,12 +168,12 @@ def initial_averages(case: Case, index: int, path: Path) -> dict[str, np.ndarray
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize(("path", "index"), kit_cases())
 def test_head_equals_upstream(path, index, framework, request):
-    module = request.getfixturevalue(f"{framework}_module")
+    request.getfixturevalue(f"{framework}_module")
     case = read_case(path, index)
     arrays = {"weight": case.centres, **initial_averages(case, index, path)}
-    fed = (framework, module, case.upstream, case.options, arrays, case.array("features"), case.labels)
-    result = run_head(*fed)
-    low = run_head(*fed, dtype="float32") if case.single else None
+    fed = (framework, case.upstream, case.options, arrays, case.array("features"), case.labels)
+    result = run(*fed)
+    low = run(*fed, dtype="float32") if case.single else None
 
     expected = {
         "logits": case.array("logits"),
@@ -250,6 +196,17 @@ def test_head_equals_upstream(path, index, framework, request):
         # row by row as well: the greatest gradient of a batch hides the least
         for mine, theirs in zip(result["d_features"], recorded["d_features"], strict=True):
             assert np.abs(mine - theirs).max() < 1e-9 * np.abs(theirs).max() + 1e-13
+
+
+@pytest.mark.parametrize("name", UPSTREAMS)
+def test_a_file_of_another_name_finds_its_head(name, upstream_kit, tmp_path):
+    """A head's file is known by the repository and path that it states, and by the names of its options."""
+    known = upstream_kit / "heads" / f"{name}.json"
+    if not known.is_file():
+        pytest.skip(f"the kit has no {known.name}")
+    other = tmp_path / f"{name}_more.json"
+    other.write_bytes(known.read_bytes())
+    assert read_case(other, 0).upstream == name
 
 
 def random_case(seed=3, rows=9, classes=11, size=16):
@@ -290,8 +247,7 @@ def test_three_frameworks_agree(name, options, torch_module, paddle_module, mxne
     arrays, features, labels = random_case()
     if name != "adaface":
         arrays = {"weight": arrays["weight"]}
-    modules = {"torch": torch_module, "paddle": paddle_module, "mxnet": mxnet_module}
-    results = {f: run_head(f, module, name, options, arrays, features, labels) for f, module in modules.items()}
+    results = {f: run(f, name, options, arrays, features, labels) for f in FRAMEWORKS}
     assert results["torch"]["loss"] > 0.01
     for framework in ("paddle", "mxnet"):
         for what, value in results["torch"].items():
@@ -301,7 +257,7 @@ def test_three_frameworks_agree(name, options, torch_module, paddle_module, mxne
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_gradient_of_the_margin_is_its_derivative_or_none(framework, request):
     """Against a difference quotient of the loss: the true gradient meets it, the straight one does not."""
-    module = request.getfixturevalue(f"{framework}_module")
+    request.getfixturevalue(f"{framework}_module")
     arrays, features, labels = random_case()
     arrays = {"weight": arrays["weight"]}
     options = {"scale": 8.0}
@@ -310,11 +266,11 @@ def test_gradient_of_the_margin_is_its_derivative_or_none(framework, request):
         moved = [features.copy(), features.copy()]
         moved[0][row, column] += step
         moved[1][row, column] -= step
-        high, low = (run_head(framework, module, "arcface", options, arrays, x, labels)["loss"] for x in moved)
+        high, low = (run(framework, "arcface", options, arrays, x, labels)["loss"] for x in moved)
         return (high - low) / (2 * step)
 
-    true = run_head(framework, module, "arcface", options, arrays, features, labels)["d_features"]
-    straight = run_head(framework, module, "arcface", options | {"gradient": "straight"}, arrays, features, labels)
+    true = run(framework, "arcface", options, arrays, features, labels)["d_features"]
+    straight = run(framework, "arcface", options | {"gradient": "straight"}, arrays, features, labels)
     for row, column in ((0, 3), (5, 1), (2, 0)):
         wanted = quotient(row, column)
         assert abs(true[row, column] - wanted) < 1e-6 * abs(wanted) + 1e-9
@@ -325,12 +281,12 @@ def test_gradient_of_the_margin_is_its_derivative_or_none(framework, request):
 @pytest.mark.parametrize(("name", "options"), [v for v in VARIANTS if v[0] != "softmax"], ids=str)
 def test_no_overflow_on_or_opposite_to_a_centre(framework, name, options, request):
     """float32, features exactly on a centre and exactly opposite: everything stays finite."""
-    module = request.getfixturevalue(f"{framework}_module")
+    request.getfixturevalue(f"{framework}_module")
     arrays, features, labels = random_case()
     features[0], features[3] = 5 * arrays["weight"][labels[0]], -5 * arrays["weight"][labels[3]]
     if name != "adaface":
         arrays = {"weight": arrays["weight"]}
-    result = run_head(framework, module, name, options, arrays, features, labels, "float32")
+    result = run(framework, name, options, arrays, features, labels, "float32")
     for what, value in result.items():
         assert np.isfinite(value).all(), what
     assert np.abs(result["d_features"]).max() < 1e4
@@ -409,7 +365,7 @@ def test_adaface_takes_the_lengths_that_a_net_took_off(framework, request):
     """(unit features, lengths) give the logits and averages of the raw features."""
     module = request.getfixturevalue(f"{framework}_module")
     arrays, features, labels = random_case()
-    raw = run_head(framework, module, "adaface", {}, arrays, features, labels)
+    raw = run(framework, "adaface", {}, arrays, features, labels)
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     unit = features / norms
     if framework == "mxnet":
