@@ -18,9 +18,15 @@ Source: deepinsight/insightface, src/symbols/symbol_utils.py (2018) and recognit
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
+from facecvt.converters.errors import UsageError
 from facecvt.reference_models.layers import LayerList
 from facecvt.reference_models.skeleton import NETWORK_INPUT, Skeleton
+
+if TYPE_CHECKING:
+    from facecvt.reference_models.spec import ArchitectureSpec
 
 OUTPUTS_OF_2018 = ("A", "B", "C", "D", "AX", "BX", "CX", "DX")
 OUTPUTS = ("E", "Z", "FC", "I", "J", "F", "G", "H", "GAP", "SFC", "GDC", "GNAP")
@@ -176,3 +182,9 @@ def outputs_of(operators: Sequence[str], before: Sequence[str]) -> Iterator[tupl
             for ours, theirs in zip(wanted, operators, strict=False)
         ):
             yield name, len(wanted) - len(before)
+
+
+def where_allowed(architecture: ArchitectureSpec, **options: Any) -> Iterator[ArchitectureSpec]:
+    """The architecture with these options, or nothing where they do not go together."""
+    with suppress(UsageError):
+        yield architecture.with_options(**options)

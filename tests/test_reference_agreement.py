@@ -34,6 +34,12 @@ CASES = [
     pytest.param("fmobilefacenet", {"output": "J"}, marks=pytest.mark.slow),
     pytest.param("fmobilefacenet", {"output": "GNAP"}, marks=pytest.mark.slow),
     pytest.param("fmobilefacenet", {"output": "GNAP", "embedding_size": 256}, marks=pytest.mark.slow),
+    *(
+        pytest.param(name, {"output": output} | options, marks=pytest.mark.slow)
+        for name, options in (("fmobilefacenet", {}), ("fmobilenet", {"multiplier": 0.5}))
+        for output in ("F", "H", "GAP", "SFC", "GNAP", "A", "B", "D")
+    ),
+    pytest.param("fmobilenet", {"output": "GNAP", "embedding_size": 600, "multiplier": 0.25}, marks=pytest.mark.slow),
     pytest.param("mbf", {"normalize": True}, marks=pytest.mark.slow),
     pytest.param("mbf_large", {}, marks=pytest.mark.slow),
     ("mobilenet_v2", {"alpha": 0.35}),

@@ -8,6 +8,7 @@ import pytest
 from facecvt.converters.errors import UsageError
 from facecvt.reference_models import build, resolve, spec
 from facecvt.reference_models.materialise import write_reference
+from facecvt.reference_models.mxnet_outputs import OUTPUTS, OUTPUTS_OF_2018
 from facecvt.reference_models.seeded import seeded_arrays
 from facecvt.reference_models.weights import state_entries
 
@@ -17,6 +18,22 @@ CASES = [
     pytest.param("fmobilefacenet", {"output": "J", "embedding_size": 64, "normalize": True}, marks=pytest.mark.slow),
     pytest.param("fmobilefacenet", {"output": "GDC", "embedding_size": 64}, marks=pytest.mark.slow),
     pytest.param("mobilefacenet_y2", {"output": "E"}, marks=pytest.mark.slow),
+    ("fmobilefacenet", {"output": "GNAP", "embedding_size": 96}),
+    *(
+        pytest.param("fmobilefacenet", {"output": output, **options}, marks=pytest.mark.slow)
+        for output, options in (
+            ("Z", {}),
+            ("F", {"embedding_size": 64}),
+            ("H", {"embedding_size": 64}),
+            ("GAP", {"embedding_size": 64}),
+            ("SFC", {"embedding_size": 64}),
+            ("GNAP", {"embedding_size": 512}),
+            ("GNAP", {"embedding_size": 600}),
+            ("A", {}),
+            ("B", {"embedding_size": 64}),
+            ("D", {"embedding_size": 64}),
+        )
+    ),
 ]
 
 
@@ -60,9 +77,12 @@ def test_public_class_keeps_running_variances_where_eps_agree(tmp_path, mxnet_mo
     assert np.array_equal(state["conv_1.batchnorm.running_var"], arrays["conv_1.batchnorm.variance"])
 
 
-@pytest.mark.parametrize("output", ["E", "FC", "I", "J", "GDC", "GNAP"])
-@pytest.mark.parametrize("size", [96, 512])
+@pytest.mark.parametrize("output", [*OUTPUTS, *OUTPUTS_OF_2018])
+@pytest.mark.parametrize(
+    "size", [96, pytest.param(512, marks=pytest.mark.slow), pytest.param(600, marks=pytest.mark.slow)]
+)
 def test_outputs_have_one_state_in_listing_and_nets(output, size, torch_module, paddle_module):
+    size = 512 if output in ("A", "AX", "Z") else size
     arch = spec("fmobilefacenet", output=output, embedding_size=size)
     for framework in ("torch", "paddle"):
         net = build("fmobilefacenet", framework, output=output, embedding_size=size)
@@ -73,12 +93,18 @@ def test_outputs_have_one_state_in_listing_and_nets(output, size, torch_module, 
 def test_options_are_checked():
     with pytest.raises(UsageError, match="output cannot be 'Q'"):
         spec("fmobilefacenet", output="Q")
-    with pytest.raises(UsageError, match="GNAP gives at most 512"):
-        spec("fmobilefacenet", output="GNAP", embedding_size=1024)
+    with pytest.raises(UsageError, match="output A has the last map's 512 channels"):
+        spec("fmobilefacenet", output="A", embedding_size=1024)
+    with pytest.raises(UsageError, match="output Z is a map"):
+        spec("fmobilefacenet", output="Z", normalize=True)
+    assert spec("mobilefacenet_y1", output="A").embedding_size == 512
     with pytest.raises(UsageError, match="blocks cannot be"):
         spec("fmobilefacenet", blocks=(1, 2, 3))
-    with pytest.raises(UsageError):
-        resolve("fmobilefacenet_y3")
+    for typed in ("fmobilefacenet_y3", "fmobilefacenet2018_SFC", "fmobilefacenet_out_A"):
+        with pytest.raises(UsageError, match="no reference architecture is called"):
+            resolve(typed)
+    assert resolve("fmobilefacenet2018_outDX_emb64").architecture.options["output"] == "DX"
+    assert resolve("fmobilefacenet_y2_out_GNAP_emb1024").architecture.embedding_size == 1024
     assert spec("mobilefacenet_y2").parameter_count() == 1996288
     assert spec("fmobilefacenet").contracts["mxnet"].in_graph
 

@@ -10,6 +10,7 @@ import pytest
 from facecvt.converters.errors import UsageError
 from facecvt.reference_models import build, spec
 from facecvt.reference_models.materialise import write_reference
+from facecvt.reference_models.mxnet_outputs import OUTPUTS, OUTPUTS_OF_2018
 from facecvt.reference_models.naming import FRAMEWORKS
 from facecvt.reference_models.seeded import seeded_arrays, seeded_state
 from facecvt.reference_models.weights import exchange, state_entries
@@ -19,6 +20,21 @@ CASES = [
     {"output": "GDC"},
     pytest.param({"output": "E", "input_size": 224}, marks=pytest.mark.slow),
     pytest.param({"output": "J", "normalize": True, "multiplier": 0.25}, marks=pytest.mark.slow),
+    {"output": "GNAP"},
+    *(
+        pytest.param({"output": output, **options}, marks=pytest.mark.slow)
+        for output, options in (
+            ("Z", {"embedding_size": 512}),
+            ("F", {}),
+            ("H", {}),
+            ("GAP", {}),
+            ("SFC", {"multiplier": 1.0}),
+            ("GNAP", {"embedding_size": 600, "multiplier": 0.25}),
+            ("A", {"embedding_size": 512}),
+            ("B", {}),
+            ("D", {}),
+        )
+    ),
 ]
 
 
@@ -38,11 +54,12 @@ def test_written_symbols_are_recognised(options, tmp_path, mxnet_module):
     assert all(np.array_equal(arrays[key], expected[key]) for key in expected), "a gamma that is fixed counts as 1"
 
 
-@pytest.mark.parametrize("output", ["E", "FC", "J", "GDC"])
+@pytest.mark.parametrize("output", [*OUTPUTS, *OUTPUTS_OF_2018])
 def test_outputs_have_one_state_in_listing_and_nets(output, torch_module, paddle_module):
-    arch = spec("fmobilenet", output=output, **SMALL)
+    options = SMALL | ({"embedding_size": 512} if output in ("A", "AX", "Z") else {})
+    arch = spec("fmobilenet", output=output, **options)
     for framework in ("torch", "paddle"):
-        net = build("fmobilenet", framework, output=output, **SMALL)
+        net = build("fmobilenet", framework, output=output, **options)
         state = [(name, tuple(value.shape)) for name, value in net.state_dict().items()]
         assert state == [(entry.name, entry.shape) for entry in state_entries(arch, framework)]
 
@@ -57,10 +74,11 @@ def test_exchange_and_back_is_byte_identical():
 
 
 def test_options_are_checked():
-    with pytest.raises(UsageError, match="output cannot be 'GNAP'"):
+    with pytest.raises(UsageError, match="needs a last map of 512 channels, not 1024"):
         spec("fmobilenet", output="GNAP")
-    with pytest.raises(UsageError, match=r"multiple of 0\.5"):
+    with pytest.raises(UsageError, match="512 groups, which 256 channels cannot be split into"):
         spec("fmobilenet", output="GDC", multiplier=0.25)
+    assert spec("fmobilenet", output="A", multiplier=0.25).embedding_size == 256
     with pytest.raises(UsageError, match="leaves no channels"):
         spec("fmobilenet", multiplier=0.01)
     assert spec("fmobilenet").contracts["mxnet"].in_graph
@@ -68,7 +86,7 @@ def test_options_are_checked():
     assert [stage.channels for stage in spec("fmobilenet", multiplier=0.5).stages] == [32, 64, 128, 256, 512]
 
 
-@pytest.mark.parametrize("family", ["fmobilefacenet", "fmobilenet", "mbf"])
+@pytest.mark.parametrize("family", ["fmobilefacenet", "fmobilenet", "fresnet", "mbf"])
 def test_text_of_the_class_imports_torch_itself(family):
     """The wrapper that is written behind the class in model.py uses the name ``torch``."""
     from importlib.resources import files

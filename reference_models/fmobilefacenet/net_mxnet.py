@@ -1,9 +1,8 @@
-"""InsightFace's MXNet MobileFaceNet: the symbol ``fmobilefacenet``, at every choice of blocks and of these outputs.
+"""InsightFace's MXNet MobileFaceNet: the symbol ``fmobilefacenet``, at every choice of blocks and outputs.
 
 Fed with RGB pixels 0..255: the graph computes (pixel - 127.5) * 0.0078125. Node, argument and automatic names
 (``_plus0`` .. for the sums) are those of the original. A block is ``_conv2d`` without bias, ``_batchnorm`` (MXNet's
-default eps 1e-3, no fix_gamma) and ``_relu`` (PReLU); what follows the last block has eps 2e-5, and ``fc1``, ``bn6f``
-and ``bn6w`` have fix_gamma, so that their stored gammas are never used.
+default eps 1e-3, no fix_gamma) and ``_relu`` (PReLU); what follows the last block has eps 2e-5, but for GDC.
 Source: deepinsight/insightface, recognition/arcface_mxnet/symbol/fmobilefacenet.py and, with GNAP as its default
 output, src/symbols/fmobilefacenet.py of 2018; paper https://arxiv.org/abs/1804.07573
 """
@@ -14,10 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from facecvt.converters.compat_mxnet import import_mxnet
+from facecvt.reference_models.outputs_mxnet import embedding
 
 mx = import_mxnet("build a reference network in MXNet")
-
-LAST = {"eps": 2e-5, "momentum": 0.9}
 
 
 def linear(data, filters, name, eps, kernel=1, stride=1, pad=0, groups=1):
@@ -54,31 +52,6 @@ def residual(data, filters, count, groups, name, eps):
     return data
 
 
-def norm_aware(data, filters):
-    """Every pixel's vector times the mean length of the batch's vectors over its own length."""
-    length = mx.sym.sqrt(mx.sym.sum(data * data, axis=1, keepdims=True))
-    factor = mx.sym.broadcast_div(mx.sym.mean(length, axis=(0, 1, 2, 3), keepdims=True), length)
-    return data * mx.sym.tile(factor, reps=(1, filters, 1, 1))
-
-
-def output(data, kind, emb_size, dropout, eps):
-    """From the last map, 512 channels of 7x7, to ``fc1``."""
-    if kind == "GDC":
-        data = linear(data, 512, "conv_6dw7_7", eps, kernel=7, groups=512)
-    elif kind == "GNAP":
-        data = norm_aware(mx.sym.BatchNorm(data, fix_gamma=True, name="bn6f", **LAST), 512)
-        data = mx.sym.Pooling(data, global_pool=True, kernel=(7, 7), pool_type="avg")
-        if emb_size == 512:
-            return mx.sym.BatchNorm(mx.sym.Flatten(data), fix_gamma=True, name="fc1", **LAST)
-        data = mx.sym.BatchNorm(data, fix_gamma=True, name="bn6w", **LAST)
-    elif kind in ("E", "FC"):
-        data = mx.sym.BatchNorm(data, fix_gamma=False, name="bn1", **LAST)
-        if kind == "E":
-            data = mx.sym.Dropout(data, p=dropout)
-    data = mx.sym.FullyConnected(data, num_hidden=emb_size, name="pre_fc1")
-    return mx.sym.BatchNorm(data, fix_gamma=True, name="fc1", **LAST)
-
-
 def fmobilefacenet(
     emb_size: int = 512,
     blocks: Sequence[int] = (1, 4, 6, 2),
@@ -92,8 +65,8 @@ def fmobilefacenet(
     Args:
         emb_size: length of the embedding.
         blocks: units in each of the four runs; a first run of one is a depthwise convolution instead.
-        kind: E, FC (E without dropout), J, GDC or GNAP (at most 512 numbers).
-        dropout: probability in front of ``pre_fc1``, while training, in E.
+        kind: E, FC, I, J, F, G, H, Z, GAP, SFC, GDC, GNAP, A, B, C, D, AX, BX, CX or DX.
+        dropout: probability in the outputs that have one, while training.
         eps: of the BatchNorms behind convolutions.
         normalize: True appends ``normalize``, which gives embeddings of length 1.
     """
@@ -111,7 +84,7 @@ def fmobilefacenet(
         body = dconv(body, 128, 512, "dconv_45", eps)
         body = residual(body, 128, blocks[3], 256, "res_5", eps)
         body = conv(body, 512, "conv_6sep", eps)
-        body = output(body, kind, emb_size, dropout, eps)
+        body = embedding(body, kind, emb_size, "prelu", dropout, gdc_eps=eps)
         if normalize:
             # sqrt(sum + eps): the square of the 1e-12 that guards the division elsewhere
             body = mx.sym.L2Normalization(body, mode="instance", eps=1e-24, name="normalize")

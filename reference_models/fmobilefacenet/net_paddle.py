@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import paddle
 import paddle.nn as nn
 
+from facecvt.reference_models.outputs_paddle import output_layers
+
 
 class Linear(nn.Layer):
     """Convolution without bias and BatchNorm."""
@@ -58,22 +60,14 @@ def residual(c, num_block, groups, epsilon):
     return nn.Sequential(*[(f"block{i}", DConv(c, c, groups, epsilon, s=1)) for i in range(num_block)])
 
 
-class NormAware(nn.Layer):
-    """Every pixel's vector times the mean length of the batch's vectors over its own length."""
-
-    def forward(self, x):
-        length = paddle.norm(x, p=2, axis=1, keepdim=True)
-        return x * (paddle.mean(length, axis=[0, 1, 2, 3], keepdim=True) / length)
-
-
 class FMobileFaceNet(nn.Layer):
     """Aligned RGB faces (N, 3, 112, 112), float32, (pixel - 127.5) / 128, to embeddings (N, embedding_size).
 
     Args:
         embedding_size: length of the embedding.
         blocks: units in each of the four runs; a first run of one is a depthwise convolution instead.
-        output: E, FC (E without dropout), J, GDC or GNAP (at most 512 numbers).
-        dropout: probability in front of ``pre_fc1``, in E.
+        output: E, FC, I, J, F, G, H, Z, GAP, SFC, GDC, GNAP, A, B, C, D, AX, BX, CX or DX.
+        dropout: probability in the outputs that have one, while training.
         epsilon: of the BatchNorms behind convolutions; those at the end have 2e-5.
         normalize: True gives embeddings of length 1.
     """
@@ -101,22 +95,10 @@ class FMobileFaceNet(nn.Layer):
         self.dconv_45 = DConv(128, 128, 512, epsilon)
         self.res_5 = residual(128, blocks[3], 256, epsilon)
         self.conv_6sep = Conv(128, 512, epsilon=epsilon)
-        self.output = output
-        if output == "GDC":
-            self.conv_6dw7_7 = Linear(512, 512, 7, groups=512, epsilon=epsilon)
-        if output == "GNAP":
-            self.bn6f = nn.BatchNorm2D(512, epsilon=2e-5)
-            self.norm_aware = NormAware()
-            self.pool = nn.AdaptiveAvgPool2D(1)
-            if embedding_size != 512:
-                self.bn6w = nn.BatchNorm2D(512, epsilon=2e-5)
-        if output in ("E", "FC"):
-            self.bn1 = nn.BatchNorm2D(512, epsilon=2e-5)
-            self.dropout = nn.Dropout(dropout if output == "E" else 0.0)
-        self.flatten = nn.Flatten()
-        if output != "GNAP" or embedding_size != 512:
-            self.pre_fc1 = nn.Linear(512 if output in ("GDC", "GNAP") else 512 * 7 * 7, embedding_size)
-        self.fc1 = nn.BatchNorm1D(embedding_size, epsilon=2e-5)
+        self.head = []
+        for name, layer in output_layers(output, 512, 7, embedding_size, dropout=dropout, gdc_epsilon=epsilon):
+            self.head.append(name)
+            self.add_sublayer(name, layer)
 
     def forward(self, x):
         x = self.conv_1(x)
@@ -125,18 +107,8 @@ class FMobileFaceNet(nn.Layer):
         x = self.res_4(self.dconv_34(x))
         x = self.res_5(self.dconv_45(x))
         x = self.conv_6sep(x)
-        if self.output == "GDC":
-            x = self.conv_6dw7_7(x)
-        elif self.output == "GNAP":
-            x = self.pool(self.norm_aware(self.bn6f(x)))
-            if hasattr(self, "bn6w"):
-                x = self.bn6w(x)
-        elif self.output != "J":
-            x = self.dropout(self.bn1(x))
-        x = self.flatten(x)
-        if hasattr(self, "pre_fc1"):
-            x = self.pre_fc1(x)
-        x = self.fc1(x)
+        for name in self.head:
+            x = getattr(self, name)(x)
         if self.normalize:
             # F.normalize in its parts: as it stands it cannot be saved as a .pdmodel by Paddle 3.3
             x = x / paddle.clip(paddle.norm(x, p=2, axis=1, keepdim=True), min=1e-12)

@@ -4,7 +4,7 @@
     dconv_23   unit 64 -> 64 (128), /2      res_3      blocks[1] units 64 (128)
     dconv_34   unit 64 -> 128 (256), /2     res_4      blocks[2] units 128 (256)
     dconv_45   unit 128 -> 128 (512), /2    res_5      blocks[3] units 128 (256)
-    conv_6sep  1x1 to 512                   then one of the outputs E, FC, J, GDC, GNAP
+    conv_6sep  1x1 to 512                   then one of the outputs
 
 A unit is ``conv_sep`` (1x1 to the width in brackets), ``conv_dw`` (3x3 depthwise) and ``conv_proj`` (linear 1x1); the
 units of a run add their input. The original is a symbol: module paths are its names with a dot wherever a module
@@ -16,13 +16,14 @@ Source: deepinsight/insightface, recognition/arcface_mxnet/symbol/fmobilefacenet
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-LAST_EPS = 2e-5  # of the BatchNorms behind the last 1x1 convolution
+LAST_EPS = 2e-5  # of the BatchNorms behind the last 1x1 convolution, but for that of GDC
+GROUPS = 512  # of GDC and SFC; the length from which GNAP tells its three forms
 
 
 class Conv(nn.Sequential):
@@ -86,8 +87,8 @@ class FMobileFaceNet(nn.Module):
     Args:
         emb_size: length of the embedding.
         blocks: units in each of the four runs; a first run of one is a depthwise convolution instead.
-        output: E, FC (E without dropout), J, GDC or GNAP (at most 512 numbers).
-        dropout: probability in front of ``pre_fc1``, in E.
+        output: E, FC (E without dropout, also I), J, F, G, H, Z, GAP, SFC, GDC, GNAP, A, B, C, D, AX, BX, CX or DX.
+        dropout: probability in the outputs that have one, while training.
         eps: of the BatchNorms behind convolutions.
         normalize: True gives embeddings of length 1.
     """
@@ -115,31 +116,66 @@ class FMobileFaceNet(nn.Module):
         self.dconv_45 = DConv(128, 128, 512, 2, False, eps)
         self.res_5 = Residual(128, blocks[3], 256, eps)
         self.conv_6sep = Conv(128, 512, eps=eps)
-        features, fully_connected = 512, True
-        if output == "GDC":
-            self.conv_6dw7_7 = Conv(512, 512, 7, groups=512, linear=True, eps=eps)
-        elif output == "GNAP":
-            self.bn6f = nn.BatchNorm2d(512, eps=LAST_EPS)
-            self.norm_aware = NormAware()
-            self.pool = nn.AdaptiveAvgPool2d(1)
-            fully_connected = emb_size != 512
-            if fully_connected:
-                self.bn6w = nn.BatchNorm2d(512, eps=LAST_EPS)
-        else:
-            features = 512 * 7 * 7
-            if output in ("E", "FC"):
-                self.bn1 = nn.BatchNorm2d(512, eps=LAST_EPS)
-            if output == "E":
-                self.dropout = nn.Dropout(dropout)
-        self.flatten = nn.Flatten()
-        if fully_connected:
-            self.pre_fc1 = nn.Linear(features, emb_size)
-        self.fc1 = nn.BatchNorm1d(emb_size, eps=LAST_EPS)
+        for name, module in output_layers(output, 512, emb_size, dropout, eps):
+            self.add_module(name, module)
         for name in ("bn6f", "bn6w", "fc1"):  # the original holds their scale at 1
-            if hasattr(self, name):
+            if isinstance(getattr(self, name, None), (nn.BatchNorm1d, nn.BatchNorm2d)):
                 getattr(self, name).weight.requires_grad_(False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for module in self.children():  # they run in the order in which they are defined
             x = module(x)
         return F.normalize(x) if self.normalize else x
+
+
+def output_layers(
+    output: str, channels: int, length: int, dropout: float, eps: float
+) -> Iterator[tuple[str, nn.Module]]:
+    """The layers behind the last map of 7x7, in order, with their names."""
+    pooled = "C" if output == "GAP" else output[0] if output[0] in "ABCD" else ""
+    features = channels * 7 * 7
+    if pooled or output in ("E", "FC", "I", "F", "G", "Z", "SFC"):
+        yield "bn1", nn.BatchNorm2d(channels, eps=LAST_EPS)
+    if output in ("E", "F", "Z"):
+        yield "dropout", nn.Dropout(dropout)
+    if pooled:
+        yield "relu1", nn.PReLU(channels)
+        yield "pool1", nn.AdaptiveAvgPool2d(1)
+        features = channels
+    elif output == "SFC":
+        yield "convf", nn.Conv2d(channels, GROUPS, 3, 2, 1, groups=GROUPS, bias=False)
+        yield "bnf", nn.BatchNorm2d(GROUPS, eps=LAST_EPS)
+        yield "reluf", nn.PReLU(GROUPS)
+        yield "convf2", nn.Conv2d(GROUPS, GROUPS, 1)
+        yield "bnf2", nn.BatchNorm2d(GROUPS, eps=LAST_EPS)
+        yield "reluf2", nn.PReLU(GROUPS)
+        features = GROUPS * 4 * 4
+    elif output == "GDC":
+        yield "conv_6dw7_7", Conv(channels, GROUPS, 7, groups=GROUPS, linear=True, eps=eps)
+        features = GROUPS
+    elif output == "GNAP":
+        features = max(length, GROUPS)
+        if length > GROUPS:
+            yield "convx", nn.Conv2d(channels, length, 1, bias=False)
+            yield "convx_bn", nn.BatchNorm2d(length, eps=LAST_EPS)
+            yield "convx_relu", nn.PReLU(length)
+        yield "bn6f", nn.BatchNorm2d(features, eps=LAST_EPS)
+        yield "norm_aware", NormAware()
+        yield "pool", nn.AdaptiveAvgPool2d(1)
+        if length < GROUPS:
+            yield "bn6w", nn.BatchNorm2d(GROUPS, eps=LAST_EPS)
+    if output == "Z":
+        return
+    yield "flatten", nn.Flatten()
+    if output in ("AX", "BX", "CX", "DX"):
+        yield "dropout", nn.Dropout(dropout)
+    if output in ("F", "G", "H"):
+        yield "fc1", nn.Linear(features, length)
+        return
+    if pooled != "A" and not (output == "GNAP" and length >= GROUPS):
+        yield "pre_fc1", nn.Linear(features, length)
+    if pooled in ("A", "B"):
+        return
+    yield "fc1", nn.BatchNorm1d(length, eps=LAST_EPS)
+    if pooled == "D":
+        yield "fc1_relu", nn.PReLU(length)

@@ -1,10 +1,7 @@
 """InsightFace's MXNet MobileFaceNet, ``fmobilefacenet``: 112x112 faces to an embedding.
 
 Three architectures: the default (1-4-6-2 units, output E, 512 numbers), ``y1`` (output GDC, 128) and ``y2`` (2-8-16-4
-units, GDC, 256). Output E puts BatchNorm, dropout and a fully connected layer behind the last map, FC leaves the
-dropout out (its other name is I), J leaves the BatchNorm out as well; GDC has a 7x7 depthwise convolution there, GNAP
-the mean of the pixels' vectors after their lengths were made equal. All but a GNAP of 512 numbers end in ``pre_fc1``;
-``fc1`` is a BatchNorm.
+units, GDC, 256). Each takes every output of upstream's, which ``mxnet_outputs.py`` lists.
 """
 
 from __future__ import annotations
@@ -17,6 +14,17 @@ from facecvt.converters.contract import InputContract
 from facecvt.converters.errors import UsageError
 from facecvt.reference_models.fmobilefacenet.names import NAMES
 from facecvt.reference_models.layers import INPUT, Layer, LayerList
+from facecvt.reference_models.mxnet_outputs import (
+    DROPOUT,
+    OUTPUTS,
+    OUTPUTS_OF_2018,
+    POOLED_DROPOUT,
+    append_output,
+    misfit,
+    operators_back,
+    outputs_of,
+    where_allowed,
+)
 from facecvt.reference_models.spec import (
     Alias,
     ArchitectureSpec,
@@ -31,13 +39,12 @@ from facecvt.reference_models.spec import (
 if TYPE_CHECKING:
     from facecvt.reference_models.skeleton import Skeleton
 
-OUTPUTS = ("E", "FC", "I", "J", "GDC", "GNAP")
 WIDTH = 64  # channels of the first map
 # number of a run, its channels, its inner width, inner width of the unit at stride 2 in front of it, size of the map
 RUNS = ((3, 64, 128, 128, 28), (4, 128, 256, 256, 14), (5, 128, 256, 512, 7))
 FIRST_INNER, FIRST_SIZE = 64, 56
 LAST, LAST_SIZE = 512, 7  # the last map
-LAST_EPS = 2e-5  # of the BatchNorms behind the last 1x1 convolution
+DEFAULT_SIZES = {"fmobilefacenet": 512, "mobilefacenet_y1": 128, "mobilefacenet_y2": 256}
 DAMPING = 0.4  # of the branches that are summed up: the running sum of 30 units must not grow
 
 SHAPE = ("batch", 3, 112, 112)
@@ -57,12 +64,18 @@ def derive(spec: ArchitectureSpec) -> ArchitectureSpec:
     """The stages with the architecture's blocks.
 
     Raises:
-        UsageError: an unknown output, or GNAP with more numbers than the last map has channels.
+        UsageError: an output that does not go with the other options.
     """
-    if spec.options["output"] not in OUTPUTS:
-        raise UsageError(f"{spec.name}: output cannot be {spec.options['output']!r}; it is {', '.join(OUTPUTS)}")
-    if spec.options["output"] == "GNAP" and spec.embedding_size > LAST:
-        raise UsageError(f"{spec.name}: output GNAP gives at most {LAST} numbers, not {spec.embedding_size}")
+    output = spec.options["output"]
+    refusal = misfit(output, LAST, LAST_SIZE, spec.embedding_size)
+    if output == "Z" and spec.normalised:
+        refusal = "output Z is a map, which has no length"
+    if output in ("A", "AX", "Z"):
+        if spec.embedding_size not in (DEFAULT_SIZES[spec.name], LAST):
+            refusal = f"output {output} has the last map's {LAST} channels"
+        spec = replace(spec, options={**spec.options, "embedding_size": LAST})
+    if refusal is not None:
+        raise UsageError(f"{spec.name}: {refusal}")
     blocks = spec.options["blocks"]
     first = Stage("depthwise convolution" if blocks[0] == 1 else "units at stride 1", blocks[0], WIDTH, 1, FIRST_SIZE)
     runs = (
@@ -135,25 +148,6 @@ class Listing(LayerList):
             x = self.add(one, self.unit(one, x, (channels, channels), inner, stride=1, gain=DAMPING), x)
         return x
 
-    def head(self, x: str, output: str, size: int) -> str:
-        """From the last map to ``fc1``."""
-        features, fully_connected = LAST * LAST_SIZE**2, True
-        if output == "GDC":
-            x = self.block("conv_6dw7_7", x, (LAST, LAST), LAST_SIZE, group=LAST, linear=True)
-            features = LAST
-        elif output == "GNAP":
-            x = self.batch_norm("bn6f", x, LAST, unit_scale=True, eps=LAST_EPS)
-            x = self.global_average_pool("pool", self.elementwise("norm_aware", "NormAware", x))
-            features, fully_connected = LAST, size != LAST
-            if fully_connected:
-                x = self.batch_norm("bn6w", x, LAST, unit_scale=True, eps=LAST_EPS)
-        elif output in ("E", "FC", "I"):
-            x = self.batch_norm("bn1", x, LAST, eps=LAST_EPS)
-        x = self.flatten("flatten", x)
-        if fully_connected:
-            x = self.gemm("pre_fc1", x, (features, size))
-        return self.batch_norm("fc1", x, size, unit_scale=True, eps=LAST_EPS)
-
 
 def layers(spec: ArchitectureSpec) -> list[Layer]:
     """Every layer in forward order, which is the order of the states too."""
@@ -169,7 +163,9 @@ def layers(spec: ArchitectureSpec) -> list[Layer]:
         x = net.run(f"res_{number}", x, channels, count, inner)
         before = channels
     x = net.block("conv_6sep", x, (before, LAST))
-    x = net.head(x, spec.options["output"], spec.embedding_size)
+    x = append_output(
+        net, x, spec.options["output"], channels=LAST, size=LAST_SIZE, length=spec.embedding_size, act="prelu"
+    )
     if spec.normalised:
         net.normalize("normalize", x)
     return net.layers
@@ -178,8 +174,9 @@ def layers(spec: ArchitectureSpec) -> list[Layer]:
 def build(spec: ArchitectureSpec, framework: str) -> Any:
     """The net in one framework, weights as initialised."""
     given = spec.options
-    size, blocks, output = spec.embedding_size, given["blocks"], given["output"].replace("I", "FC")
-    dropout = 0.4 if given["dropout"] is None else given["dropout"]
+    size, blocks, output = spec.embedding_size, given["blocks"], given["output"]
+    upstream = POOLED_DROPOUT if output.endswith("X") else DROPOUT
+    dropout = upstream if given["dropout"] is None else given["dropout"]
     eps = spec.eps[framework] if given["eps"] is None else given["eps"]
     if framework == "torch":
         from facecvt.reference_models.fmobilefacenet import net_torch
@@ -207,26 +204,31 @@ def prelus(blocks: tuple[int, ...]) -> int:
 
 
 def candidates(skeleton: Skeleton) -> Iterator[ArchitectureSpec]:
-    """The nets with as many PRelu and the output that the last layers tell; a GNAP is not recognised."""
-    size = skeleton.output_width()
-    count = sum(skeleton.count("PRelu").values())
-    if size is None:
+    """The nets with as many PRelu in front of the output that the last layers tell."""
+    length = skeleton.output_width()
+    if length is None:
         return
-    depthwise = any(piece.shapes["weight"] == (LAST, 1, 7, 7) for piece in skeleton.pieces if piece.op == "Conv")
-    behind = skeleton.count("Conv").total() != skeleton.count("BatchNormalization").total() - 1
-    output = "GDC" if depthwise else "E" if behind else "J"
-    for spec in ARCHITECTURES[::-1]:  # y1 before the default, which has any other output
-        ours = output == spec.options["output"] or spec.name != "mobilefacenet_y1"
-        if ours and count == prelus(spec.options["blocks"]):
-            yield spec.with_options(embedding_size=size, output=output, normalize=skeleton.normalised)
+    back = operators_back(skeleton)
+    operators = [skeleton.pieces[index].op for index in back]
+    slopes = sum(skeleton.count("PRelu").values())
+    for output, count in outputs_of(operators, ("PRelu", "BatchNormalization", "Conv", "Add")):
+        inside = slopes - operators[:count].count("PRelu")
+        for spec in ARCHITECTURES[::-1]:  # y1 before the default, which has any other output
+            ours = output == spec.options["output"] or spec.name != "mobilefacenet_y1"
+            if ours and inside == prelus(spec.options["blocks"]):
+                options = {"embedding_size": length, "output": output, "normalize": skeleton.normalised}
+                yield from where_allowed(spec, **options)
 
 
 def patterns() -> Iterator[NamePattern]:
     """The kit's names: the file's year, the variant, its output, the length of its embedding."""
     size = r"(?:_?(?:emb)?(?P<embedding_size>\d+))?"
     for year, variant, default in (("2018", "", "GNAP"), ("", "", "E"), ("", "_y1", "GDC"), ("", "_y2", "GDC")):
-        for output in OUTPUTS:
-            said = f"_(?:out_)?{output.lower()}"
+        # SFC came later, A to D were of 2018 alone
+        for output in (*OUTPUTS, *OUTPUTS_OF_2018) if year else OUTPUTS:
+            if year and output == "SFC":
+                continue
+            said = f"_(?:out_?)?{output.lower()}"
             shown = f"(?:{said})?" if output == default else said
             name = f"mobilefacenet{variant}" if variant else "fmobilefacenet"
             yield NamePattern(f"fmobilefacenet{year}{variant}{shown}{size}", name, "mxnet", {"output": output})

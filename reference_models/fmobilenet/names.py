@@ -2,13 +2,15 @@
 
 canonical = torch = paddle        mxnet
 conv_3_dw.batchnorm               conv_3_dw_batchnorm
-bn1, pre_fc1, fc1                 the same
+bn1, pre_fc1, fc1 ..              the same
+norm_aware, pool                  _mul1, pooling0
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from facecvt.reference_models.fmobilefacenet.names import AUTOMATIC
 from facecvt.reference_models.layers import Layer
 from facecvt.reference_models.naming import FrameworkNames, RenameRules, same
 
@@ -22,7 +24,11 @@ def module_taps(layers: Sequence[Layer]) -> dict[str, str]:
 
 def symbol_taps(layers: Sequence[Layer]) -> dict[str, str]:
     """Every layer is a node; FullyConnected flattens by itself."""
-    return {layer.name: f"{MXNET(layer.name)}_output" for layer in layers if layer.op != "Flatten"}
+    return {
+        layer.name: f"{AUTOMATIC.get(layer.name) or MXNET(layer.name)}_output"
+        for layer in layers
+        if layer.op != "Flatten"
+    }
 
 
 NAMES = {

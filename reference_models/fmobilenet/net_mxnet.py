@@ -1,9 +1,8 @@
-"""InsightFace's MobileNet V1 for faces as an MXNet symbol: ``fmobilenet``, with PReLU and the outputs E, FC, J, GDC.
+"""InsightFace's MobileNet V1 for faces as an MXNet symbol: ``fmobilenet``, with PReLU and every output.
 
 Fed with RGB pixels 0..255: the graph computes (pixel - 127.5) * 0.0078125. Names are those of the original. Every
 BatchNorm behind a convolution has MXNet's defaults, eps 1e-3 and fix_gamma, so that its stored gamma is never used; the
-one of GDC has a gamma of its own. ``bn1`` and ``fc1`` have eps 2e-5, ``fc1`` with fix_gamma. GDC keeps 512 filters in
-512 groups at every width.
+one of GDC has a gamma of its own. Those of the other outputs have eps 2e-5.
 Source: deepinsight/insightface, recognition/arcface_mxnet/symbol/fmobilenet.py; https://arxiv.org/abs/1704.04861
 """
 
@@ -12,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from facecvt.converters.compat_mxnet import import_mxnet
+from facecvt.reference_models.outputs_mxnet import embedding
 
 mx = import_mxnet("build a reference network in MXNet")
 
@@ -53,9 +53,9 @@ def fmobilenet(
     Args:
         emb_size: length of the embedding.
         multiplier: width factor.
-        kind: output E, FC (E without dropout), J or GDC.
+        kind: output E, FC, I, J, F, G, H, Z, GAP, SFC, GDC, GNAP, A, B, C, D, AX, BX, CX or DX.
         stride: of ``conv_1``; 2 takes 224x224.
-        dropout: probability in front of ``pre_fc1``, while training, in E.
+        dropout: probability in the outputs that have one, while training.
         eps: of the BatchNorms behind convolutions.
         normalize: True appends ``normalize``, which gives embeddings of length 1.
     """
@@ -67,14 +67,7 @@ def fmobilenet(
             body = conv(body, channels, f"conv_{number}_dw", eps, kernel=3, stride=pair_stride, pad=1, groups=channels)
             channels = int(32 * multiplier) * filters // 32
             body = conv(body, channels, f"conv_{number}", eps, kernel=1)
-        if kind == "GDC":
-            body = conv_bn(body, 512, "conv_6dw7_7", eps, False, kernel=7, groups=512)
-        elif kind != "J":
-            body = mx.sym.BatchNorm(body, eps=2e-5, momentum=0.9, fix_gamma=False, name="bn1")
-            if kind == "E":
-                body = mx.sym.Dropout(body, p=dropout)
-        body = mx.sym.FullyConnected(body, num_hidden=emb_size, name="pre_fc1")
-        body = mx.sym.BatchNorm(body, eps=2e-5, momentum=0.9, fix_gamma=True, name="fc1")
+        body = embedding(body, kind, emb_size, "prelu", dropout, gdc_eps=eps)
         if normalize:
             # sqrt(sum + eps): the square of the 1e-12 that guards the division elsewhere
             body = mx.sym.L2Normalization(body, mode="instance", eps=1e-24, name="normalize")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import paddle
 import paddle.nn as nn
 
+from facecvt.reference_models.outputs_paddle import output_layers
+
 
 class Conv(nn.Layer):
     """Convolution without bias, BatchNorm and, unless linear, slopes."""
@@ -33,10 +35,10 @@ class FMobileNet(nn.Layer):
     Args:
         embedding_size: length of the embedding.
         multiplier: width factor.
-        output: E, FC (E without dropout), J or GDC.
+        output: E, FC, I, J, F, G, H, Z, GAP, SFC, GDC, GNAP, A, B, C, D, AX, BX, CX or DX.
         stride: of ``conv_1``; 2 takes 224x224.
-        dropout: probability in front of ``pre_fc1``, in E.
-        epsilon: of the BatchNorms behind convolutions; bn1 and fc1 have 2e-5.
+        dropout: probability in the outputs that have one, while training.
+        epsilon: of the BatchNorms behind convolutions and of GDC; those of other outputs have 2e-5.
         normalize: True gives embeddings of length 1.
     """
 
@@ -52,7 +54,7 @@ class FMobileNet(nn.Layer):
     ) -> None:
         super().__init__()
         self.normalize = normalize
-        self.convolutions = []
+        self.sequence = []
         c = int(32 * multiplier)
         widths = [c * times for times in (2, 4, 4, 8, 8, 16, 16, 16, 16, 16, 16, 32, 32)]
         self.append("conv_1", Conv(3, c, 3, stride, 1, epsilon=epsilon))
@@ -61,25 +63,17 @@ class FMobileNet(nn.Layer):
             self.append(f"conv_{number}_dw", Conv(c, c, 3, s, 1, c, epsilon=epsilon))
             self.append(f"conv_{number}", Conv(c, width, 1, epsilon=epsilon))
             c = width
-        if output == "GDC":
-            self.append("conv_6dw7_7", Conv(c, 512, 7, groups=512, linear=True, epsilon=epsilon))
-        self.bn1 = nn.BatchNorm2D(c, epsilon=2e-5) if output in ("E", "FC") else None
-        self.dropout = nn.Dropout(dropout if output == "E" else 0.0)
-        self.flatten = nn.Flatten()
-        self.pre_fc1 = nn.Linear(512 if output == "GDC" else c * 7 * 7, embedding_size)
-        self.fc1 = nn.BatchNorm1D(embedding_size, epsilon=2e-5)
+        for name, layer in output_layers(output, c, 7, embedding_size, dropout=dropout, gdc_epsilon=epsilon):
+            self.append(name, layer)
 
     def append(self, name, layer):
-        """Put a convolution behind the others."""
-        self.convolutions.append(name)
+        """Put a layer behind the others."""
+        self.sequence.append(name)
         self.add_sublayer(name, layer)
 
     def forward(self, x):
-        for name in self.convolutions:
+        for name in self.sequence:
             x = getattr(self, name)(x)
-        if self.bn1 is not None:
-            x = self.dropout(self.bn1(x))
-        x = self.fc1(self.pre_fc1(self.flatten(x)))
         if self.normalize:
             # F.normalize in its parts: as it stands it cannot be saved as a .pdmodel by Paddle 3.3
             x = x / paddle.clip(paddle.norm(x, p=2, axis=1, keepdim=True), min=1e-12)

@@ -1,9 +1,8 @@
 """InsightFace's MobileNet V1 for faces, MXNet's ``fmobilenet``: 112x112 faces to an embedding.
 
 A 3x3 convolution and thirteen pairs of a depthwise and a 1x1 convolution, each with BatchNorm and PReLU, at the widths
-of MobileNet V1 times ``multiplier``. ``output`` is E (BatchNorm, dropout, fully connected, BatchNorm), FC (E without
-dropout, also called I), J (neither dropout nor the first BatchNorm) or GDC (a 7x7 convolution in 512 groups in their
-place). ``input_size`` 224 is the upstream's input version 0, whose first convolution has stride 2.
+of MobileNet V1 times ``multiplier``. ``output`` is any of upstream's, which ``mxnet_outputs.py`` lists. ``input_size``
+224 is the upstream's input version 0, whose first convolution has stride 2.
 """
 
 from __future__ import annotations
@@ -16,6 +15,17 @@ from facecvt.converters.contract import InputContract
 from facecvt.converters.errors import UsageError
 from facecvt.reference_models.fmobilenet.names import NAMES
 from facecvt.reference_models.layers import INPUT, Layer, LayerList
+from facecvt.reference_models.mxnet_outputs import (
+    DROPOUT,
+    OUTPUTS,
+    OUTPUTS_OF_2018,
+    POOLED_DROPOUT,
+    append_output,
+    misfit,
+    operators_back,
+    outputs_of,
+    where_allowed,
+)
 from facecvt.reference_models.spec import (
     Alias,
     ArchitectureSpec,
@@ -33,10 +43,8 @@ if TYPE_CHECKING:
 BASE = 32  # channels of the first map at multiplier 1
 # pairs, their channels in multiples of the first map's, stride of the first one, size of the map
 STAGES = ((1, 2, 1, 112), (2, 4, 2, 56), (2, 8, 2, 28), (6, 16, 2, 14), (2, 32, 2, 7))
-GROUPS = 512  # and filters of GDC, at every width
 LAST_SIZE = 7
-LAST_EPS = 2e-5  # of bn1 and fc1
-OUTPUTS = ("E", "FC", "I", "J", "GDC")
+DEFAULT_LENGTH = 512
 
 CONTRACT = InputContract("x", ("batch", 3, 112, 112), layout="NCHW", color="RGB", mean=(127.5,), scale=(0.0078125,))
 
@@ -45,18 +53,26 @@ def derive(spec: ArchitectureSpec) -> ArchitectureSpec:
     """The stages at the architecture's width, the contracts at its size.
 
     Raises:
-        UsageError: an output that this net does not have here, or a width that does not fit it.
+        UsageError: a width, or an output that does not go with the other options.
     """
-    if spec.options["output"] not in OUTPUTS:
-        raise UsageError(f"{spec.name}: output cannot be {spec.options['output']!r}; it is {', '.join(OUTPUTS)}")
-    base, size = int(BASE * spec.options["multiplier"]), spec.options["input_size"]
+    given, output = spec.options, spec.options["output"]
+    base, size = int(BASE * given["multiplier"]), given["input_size"]
     if base < 1:
-        raise UsageError(f"{spec.name}: multiplier {spec.options['multiplier']} leaves no channels")
-    if spec.options["output"] == "GDC" and base * STAGES[-1][1] % GROUPS:
-        raise UsageError(f"{spec.name}: output GDC has {GROUPS} groups; the multiplier must be a multiple of 0.5")
+        raise UsageError(f"{spec.name}: multiplier {given['multiplier']} leaves no channels")
+    channels = base * STAGES[-1][1]
+    refusal = misfit(output, channels, LAST_SIZE, given["embedding_size"])
+    if output == "Z" and given["normalize"]:
+        refusal = "output Z is a map, which has no length"
+    if output in ("A", "AX", "Z"):
+        if given["embedding_size"] not in (DEFAULT_LENGTH, channels):
+            refusal = f"output {output} has the last map's {channels} channels"
+        given = {**given, "embedding_size": channels}
+    if refusal is not None:
+        raise UsageError(f"{spec.name}: {refusal}")
     contract = replace(CONTRACT, shape=("batch", 3, size, size))
     return replace(
         spec,
+        options=given,
         stages=tuple(
             Stage(f"pairs x{times}", count, base * times, stride, edge) for count, times, stride, edge in STAGES
         ),
@@ -124,15 +140,9 @@ def layers(spec: ArchitectureSpec) -> list[Layer]:
             x = conv(f"conv_{number}_dw", x, channels, 3, 1 if index else first_stride, channels)
             x = conv(f"conv_{number}", x, base * times, 1, 1, 1)
             channels, number = base * times, number + 1
-    features = channels * LAST_SIZE**2
-    if given["output"] == "GDC":
-        x = net.conv("conv_6dw7_7.conv2d", x, (channels, GROUPS), LAST_SIZE, group=GROUPS)
-        x = net.batch_norm("conv_6dw7_7.batchnorm", x, GROUPS)
-        features = GROUPS
-    elif given["output"] != "J":
-        x = net.batch_norm("bn1", x, channels, eps=LAST_EPS)
-    x = net.gemm("pre_fc1", net.flatten("flatten", x), (features, spec.embedding_size))
-    x = net.batch_norm("fc1", x, spec.embedding_size, unit_scale=True, eps=LAST_EPS)
+    x = append_output(
+        net, x, given["output"], channels=channels, size=LAST_SIZE, length=spec.embedding_size, act="prelu"
+    )
     if spec.normalised:
         net.normalize("normalize", x)
     return net.layers
@@ -141,12 +151,13 @@ def layers(spec: ArchitectureSpec) -> list[Layer]:
 def build(spec: ArchitectureSpec, framework: str) -> Any:
     """The net in one framework, weights as initialised."""
     given = spec.options
+    upstream = POOLED_DROPOUT if given["output"].endswith("X") else DROPOUT
     arguments = (
         spec.embedding_size,
         given["multiplier"],
-        given["output"].replace("I", "FC"),
+        given["output"],
         given["input_size"] // 112,
-        0.4 if given["dropout"] is None else given["dropout"],
+        upstream if given["dropout"] is None else given["dropout"],
         spec.eps[framework] if given["eps"] is None else given["eps"],
         spec.normalised,
     )
@@ -173,33 +184,36 @@ def torch_class(spec: ArchitectureSpec) -> TorchClass:
 
 
 def candidates(skeleton: Skeleton) -> Iterator[ArchitectureSpec]:
-    """The net at the width and size that the first convolution tells, with the output that the last layers tell."""
-    size = skeleton.output_width()
+    """The net at the width and size that the first convolution tells, with the outputs that the last layers can be."""
+    length = skeleton.output_width()
     convs = [piece for piece in skeleton.pieces if piece.op == "Conv"]
-    if size is None or sum(skeleton.count("PRelu").values()) != 1 + 2 * sum(stage[0] for stage in STAGES):
+    if length is None or not convs:
         return
-    first, norms = convs[0], sum(skeleton.count("BatchNormalization").values())
-    output = "GDC" if convs[-1].shapes["weight"][2:] == (LAST_SIZE, LAST_SIZE) else "E"
-    if output == "E" and norms == len(convs) + 1:
-        output = "J"
-    stride = first.attributes["strides"][0]
-    fits = output != "GDC" or not first.shapes["weight"][0] * STAGES[-1][1] % GROUPS
-    if stride in (1, 2) and fits:
-        yield FMOBILENET.with_options(
-            embedding_size=size,
-            multiplier=first.shapes["weight"][0] / BASE,
-            output=output,
-            input_size=112 * stride,
-            normalize=skeleton.normalised,
-        )
+    stride, channels = convs[0].attributes["strides"][0], convs[0].shapes["weight"][0]
+    operators = [skeleton.pieces[index].op for index in operators_back(skeleton)]
+    slopes = sum(skeleton.count("PRelu").values())
+    for output, count in outputs_of(operators, ("PRelu", "BatchNormalization", "Conv", "PRelu")):
+        inside = slopes - operators[:count].count("PRelu")
+        if stride in (1, 2) and inside == 1 + 2 * sum(stage[0] for stage in STAGES):
+            yield from where_allowed(
+                FMOBILENET,
+                embedding_size=length,
+                multiplier=channels / BASE,
+                output=output,
+                input_size=112 * stride,
+                normalize=skeleton.normalised,
+            )
 
 
 def patterns() -> Iterator[NamePattern]:
-    """The kit's names: an output that is not the default, the length of the embedding."""
+    """The kit's names: the file's year, an output that is not the default, the length of the embedding."""
     size = r"(?:_?(?:emb)?(?P<embedding_size>\d+))?"
-    for output in OUTPUTS:
-        said = f"(?:_(?:out_)?{output.lower()})" + ("?" if output == "E" else "")
-        yield NamePattern(f"fmobilenet(?:2018)?{said}{size}", "fmobilenet", "mxnet", {"output": output})
+    for year in ("", "2018"):
+        # SFC came later, A to D were of 2018 alone
+        for output in (*OUTPUTS, *OUTPUTS_OF_2018) if year else OUTPUTS:
+            if not year or output != "SFC":
+                said = f"(?:_(?:out_?)?{output.lower()})" + ("?" if output == "E" else "")
+                yield NamePattern(f"fmobilenet{year}{said}{size}", "fmobilenet", "mxnet", {"output": output})
 
 
 FAMILY = Family(

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from facecvt.converters.compat_mxnet import import_mxnet
+from facecvt.reference_models.outputs_mxnet import activation, batch_norm, conv, embedding
 
 mx = import_mxnet("build a reference network in MXNet")
 
@@ -29,21 +30,6 @@ UPSTREAM = {
 }
 
 
-def conv(data, filters, kernel, name, stride=1, groups=1, pad=None, no_bias=True):
-    """A square convolution, padded to keep the size at stride 1 unless ``pad`` says otherwise."""
-    pad = kernel // 2 if pad is None else pad
-    return mx.sym.Convolution(
-        data,
-        num_filter=filters,
-        kernel=(kernel, kernel),
-        stride=(stride, stride),
-        pad=(pad, pad),
-        num_group=groups,
-        no_bias=no_bias,
-        name=name,
-    )
-
-
 class Net:
     """The choices that every part of the network shares, and the parts."""
 
@@ -51,14 +37,11 @@ class Net:
         self.act_type, self.se, self.bottle_neck = act, se, bottle_neck
         self.version_input, self.eps = version_input, eps
 
-    def bn(self, data, name, fix_gamma=False, eps=None):
-        return mx.sym.BatchNorm(data, fix_gamma=fix_gamma, eps=eps or self.eps, momentum=0.9, name=name)
+    def bn(self, data, name, fix_gamma=False):
+        return batch_norm(data, name, self.eps, fix_gamma)
 
-    def act(self, data, name, kind=None):
-        kind = kind or self.act_type
-        if kind == "prelu":
-            return mx.sym.LeakyReLU(data, act_type="prelu", name=name)
-        return mx.sym.Activation(data, act_type=kind, name=name)
+    def act(self, data, name):
+        return activation(data, self.act_type, name)
 
     def squeeze_excitation(self, data, filters, name):
         if not self.se:
@@ -127,57 +110,6 @@ class Net:
         return self.act(self.bn(body, "bn0"), "relu0")
 
 
-def norm_aware(data, filters):
-    """Every pixel's vector times the mean length of the batch's vectors over its own length."""
-    length = mx.sym.sqrt(mx.sym.sum(data * data, axis=1, keepdims=True))
-    factor = mx.sym.broadcast_div(mx.sym.mean(length, axis=(0, 1, 2, 3), keepdims=True), length)
-    return data * mx.sym.tile(factor, reps=(1, filters, 1, 1))
-
-
-def output(net, body, kind, emb_size, act, dropout):
-    """From the last map to the embedding; ``act`` is the output's own activation."""
-    if kind in ("E", "FC", "I", "F", "G", "Z", "SFC", "GAP", "A", "B", "C", "D", "AX", "BX", "CX", "DX"):
-        body = net.bn(body, "bn1")
-    if kind in ("E", "F", "Z"):
-        body = mx.sym.Dropout(body, p=dropout)
-    if kind == "Z":
-        return body
-    if kind in ("F", "G", "H"):
-        return mx.sym.FullyConnected(body, num_hidden=emb_size, name="fc1")
-    if kind == "SFC":
-        body = conv(body, 512, 3, "convf", 2, groups=512)
-        body = net.act(net.bn(body, "bnf"), "reluf", act)
-        body = conv(body, 512, 1, "convf2", no_bias=False)
-        body = net.act(net.bn(body, "bnf2"), "reluf2", act)
-    elif kind == "GDC":
-        body = conv(body, 512, 7, "conv_6dw7_7_conv2d", groups=512, pad=0)
-        body = net.bn(body, "conv_6dw7_7_batchnorm", eps=1e-3)
-    elif kind == "GNAP":
-        filters = max(emb_size, 512)
-        if emb_size > 512:
-            body = net.bn(conv(body, filters, 1, "convx"), "convx_bn")
-            body = net.act(body, "convx_relu", act)
-        body = norm_aware(net.bn(body, "bn6f", fix_gamma=True), filters)
-        body = mx.sym.Pooling(body, global_pool=True, kernel=(7, 7), pool_type="avg")
-        if emb_size >= 512:
-            return net.bn(mx.sym.Flatten(body), "fc1", fix_gamma=True)
-        body = net.bn(body, "bn6w", fix_gamma=True)
-    elif kind not in ("E", "FC", "I", "J"):
-        body = net.act(body, "relu1", act)
-        body = mx.sym.Pooling(body, global_pool=True, kernel=(7, 7), pool_type="avg", name="pool1")
-        body = mx.sym.Flatten(body)
-        if kind.endswith("X"):
-            body = mx.sym.Dropout(body, p=dropout)
-            kind = kind[0]
-        if kind == "A":
-            return body
-    body = mx.sym.FullyConnected(body, num_hidden=emb_size, name="pre_fc1")
-    if kind == "B":
-        return body
-    body = net.bn(body, "fc1", fix_gamma=True)
-    return mx.sym.LeakyReLU(body, act_type="prelu", name="fc1_relu") if kind == "D" else body
-
-
 def fresnet(
     units: Sequence[int] = (3, 4, 14, 3),
     emb_size: int = 512,
@@ -218,7 +150,7 @@ def fresnet(
             filters = (256 if bottle_neck else 64) * 2 ** (stage - 1)
             for index in range(1, count + 1):
                 body = unit(body, filters, 2 if index == 1 else 1, f"stage{stage}_unit{index}")
-        body = output(net, body, version_output, emb_size, fc_act or version_act, dropout)
+        body = embedding(body, version_output, emb_size, fc_act or version_act, dropout, eps)
         if normalize:
             # sqrt(sum + eps): the square of the 1e-12 that guards the division elsewhere
             body = mx.sym.L2Normalization(body, mode="instance", eps=1e-24, name="normalize")

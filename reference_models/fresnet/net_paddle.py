@@ -12,17 +12,12 @@ from collections.abc import Sequence
 import paddle
 import paddle.nn as nn
 
+from facecvt.reference_models.fresnet.names import OUTPUT_NAMES
+from facecvt.reference_models.outputs_paddle import act_layer, fixed, output_layers
+
 
 def conv(inp, oup, k, s=1, **options):
     return nn.Conv2D(inp, oup, k, stride=s, padding=k // 2, bias_attr=False, **options)
-
-
-def act_layer(name, c):
-    """PReLU with a slope a channel, or a function without parameters."""
-    if name == "prelu":
-        return nn.PReLU(c)
-    functions = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "softrelu": nn.Softplus}
-    return nn.Softsign() if name == "softsign" else functions[name]()
 
 
 class SEBlock(nn.Layer):
@@ -155,14 +150,6 @@ class UnitV3(ResidualUnit):
         return self.close(y, x)
 
 
-class NormAware(nn.Layer):
-    """Every pixel's vector times the mean length of the batch's vectors over its own length."""
-
-    def forward(self, x):
-        length = paddle.norm(x, p=2, axis=1, keepdim=True)
-        return x * (paddle.mean(length, axis=[0, 1, 2, 3], keepdim=True) / length)
-
-
 class FResNet(nn.Layer):
     """Aligned RGB faces (N, 3, 112, 112), float32, (pixel - 127.5) / 128, to embeddings (N, embedding_size).
 
@@ -200,10 +187,9 @@ class FResNet(nn.Layer):
     ) -> None:
         super().__init__()
         self.normalize = normalize
-        self.epsilon = epsilon
         self.sequence = []
         if input == 2:
-            self.append("bn_data", self.fixed(nn.BatchNorm2D(3, epsilon=epsilon)))
+            self.append("bn_data", fixed(nn.BatchNorm2D(3, epsilon=epsilon)))
         self.append("conv1", conv(3, 64, 7, 2) if input == 0 else conv(3, 64, 3))
         self.append("bn1", nn.BatchNorm2D(64, epsilon=epsilon))
         self.append("prelu", act_layer(activation, 64))
@@ -216,75 +202,15 @@ class FResNet(nn.Layer):
             blocks += [block(oup, oup, 1, options) for _ in range(1, count)]
             self.append(f"layer{stage}", nn.Sequential(*blocks))
             c = oup
-        self.append_output(output, c, last_size, embedding_size, output_activation or activation, dropout)
+        act = output_activation or activation
+        head = output_layers(output, c, last_size, embedding_size, act, dropout, epsilon, names=OUTPUT_NAMES)
+        for name, layer in head:
+            self.append(name, layer)
 
     def append(self, name, layer):
         """Put a layer behind the others."""
         self.sequence.append(name)
         self.add_sublayer(name, layer)
-
-    @staticmethod
-    def fixed(bn):
-        """A BatchNorm whose scale stays 1."""
-        bn.weight.stop_gradient = True
-        return bn
-
-    def append_output(self, output, c, size, length, act, dropout):
-        """From the last map to the embedding."""
-        eps = self.epsilon
-        average = output in ("GAP", "A", "B", "C", "D", "AX", "BX", "CX", "DX")
-        letter = output[0] if average and output != "GAP" else ""
-        if output not in ("J", "H", "GDC", "GNAP"):
-            self.append("bn2", nn.BatchNorm2D(c, epsilon=eps))
-        if output in ("E", "F", "Z"):
-            self.append("dropout", nn.Dropout(dropout))
-        if output == "Z":
-            return
-        features = c * size * size
-        if average:
-            self.append("prelu1", act_layer(act, c))
-            self.append("pool1", nn.AdaptiveAvgPool2D(1))
-            features = c
-        if output == "SFC":
-            self.append("convf", nn.Conv2D(c, 512, 3, stride=2, padding=1, groups=512, bias_attr=False))
-            self.append("bnf", nn.BatchNorm2D(512, epsilon=eps))
-            self.append("preluf", act_layer(act, 512))
-            self.append("convf2", nn.Conv2D(512, 512, 1))
-            self.append("bnf2", nn.BatchNorm2D(512, epsilon=eps))
-            self.append("preluf2", act_layer(act, 512))
-            features = 512 * ((size + 1) // 2) ** 2
-        if output == "GDC":
-            depthwise = nn.Conv2D(c, 512, 7, groups=512, bias_attr=False)
-            norm = nn.BatchNorm2D(512, epsilon=1e-3)
-            self.append("conv_6dw7_7", nn.Sequential(("conv2d", depthwise), ("batchnorm", norm)))
-            features = 512 * (size - 6) ** 2
-        if output == "GNAP":
-            features = 512
-            if length > 512:
-                features = length
-                self.append("convx", conv(c, length, 1))
-                self.append("convx_bn", nn.BatchNorm2D(length, epsilon=eps))
-                self.append("convx_prelu", act_layer(act, length))
-            self.append("bn6f", self.fixed(nn.BatchNorm2D(features, epsilon=eps)))
-            self.append("norm_aware", NormAware())
-            self.append("pool", nn.AdaptiveAvgPool2D(1))
-            if length < 512:
-                self.append("bn6w", self.fixed(nn.BatchNorm2D(512, epsilon=eps)))
-        self.append("flatten", nn.Flatten())
-        if output.endswith("X"):
-            self.append("dropout", nn.Dropout(dropout))
-        if output in ("F", "G", "H"):
-            self.append("features", nn.Linear(features, length))
-            return
-        if letter == "A":
-            return
-        if output != "GNAP" or length < 512:
-            self.append("fc", nn.Linear(features, length))
-        if letter == "B":
-            return
-        self.append("features", self.fixed(nn.BatchNorm1D(length, epsilon=eps)))
-        if letter == "D":
-            self.append("fc1_prelu", nn.PReLU(length))
 
     def forward(self, x):
         for name in self.sequence:

@@ -13,7 +13,6 @@ from typing import Any
 from facecvt.reference_models.fresnet.variants import (
     BOTTLENECK_FROM,
     EXPANSION,
-    LATER_DEPTHS,
     STEM,
     UNITS,
     WIDTHS,
@@ -22,7 +21,13 @@ from facecvt.reference_models.fresnet.variants import (
     map_sizes,
 )
 from facecvt.reference_models.iresnet.spec import UNITS as IRESNET_UNITS
-from facecvt.reference_models.mxnet_outputs import ACTIVATIONS, OUTPUTS_OF_2018, operators_back, outputs_of
+from facecvt.reference_models.mxnet_outputs import (
+    ACTIVATIONS,
+    OUTPUTS_OF_2018,
+    operators_back,
+    outputs_of,
+    where_allowed,
+)
 from facecvt.reference_models.skeleton import Piece, Skeleton
 from facecvt.reference_models.spec import ArchitectureSpec, architectures
 
@@ -50,11 +55,9 @@ def candidates(skeleton: Skeleton) -> Iterator[ArchitectureSpec]:
             options = fixed | output_options(output, ends, bottleneck, stem["activation"])
             options["input_size"] = picture_size(ends, stem["input"], WIDTHS[-1] * (EXPANSION if bottleneck else 1))
             plain = is_plain(options) and not bottleneck and IRESNET_UNITS.get(depth) == UNITS[depth]
-            if depth in LATER_DEPTHS and options["revision"] == "2018":
-                continue
             for unit in units:
                 if not (plain and unit == 3):
-                    yield architectures()[architecture_name(depth)].with_options(unit=unit, **options)
+                    yield from where_allowed(architectures()[architecture_name(depth)], unit=unit, **options)
 
 
 def stem_options(pieces: list[Piece]) -> dict[str, Any] | None:
