@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from facecvt.parity_tests.report.reporter import Reporter
 
 TITLES = {"mxnet": "MXNet", "paddle": "Paddle", "onnx": "ONNX", "torch": "PyTorch"}
-ARTICLES = {"mxnet": "an", "paddle": "a", "onnx": "an"}
+ARTICLES = {"mxnet": "an", "paddle": "a", "onnx": "an", "torch": "a"}
 SPELLINGS = {
     "mxnet": "prefix, prefix-symbol.json, prefix-0000.params, a folder",
     "paddle": "x.pdmodel, x.pdiparams, x, inference.json, __model__, a folder",
     "onnx": "an .onnx file, a folder with one",
+    "torch": "weights of a reference architecture (.pth, .pt, .safetensors), a folder with them",
 }
 DIMENSION = re.compile(r"[1-9][0-9]*|[A-Za-z_][A-Za-z0-9_]*")
 COMPLETE_VARIABLE = "_FACECVT_COMPLETE"
@@ -133,6 +134,14 @@ ARCH = click.option(
     help="auto: a recognised architecture gets the public class and its state_dict keys.",
 )
 
+SOURCE_ARCH = click.option(
+    "--arch",
+    metavar="NAME",
+    default="auto",
+    show_default=True,
+    help="The reference architecture that bare weights are of; auto finds out.",
+)
+
 TARGET_OPTIONS = {"opset": OPSET, "safetensors": SAFETENSORS, "arch": ARCH}
 
 
@@ -145,7 +154,8 @@ def add_conversion(source: str, target: str) -> None:
         click.option("-o", "--output", metavar="PATH", help=f"The {place} to write.  [default: ./{default}]"),
         click.option("--force", is_flag=True, help="Replace an existing target."),
         *([EPOCH] if source == "mxnet" else []),
-        *(TARGET_OPTIONS[option] for option in TARGETS[target].options),
+        *(TARGET_OPTIONS[option] for option in TARGETS[target].options if source != "torch" or option != "arch"),
+        *([SOURCE_ARCH] if source == "torch" else []),
         click.option("--input", "inputs", type=InputShape(), multiple=True, help="Shape of an input, repeatable."),
         COLOR,
         click.option("--no-verify", is_flag=True, help="Write only; do not run both sides against each other."),

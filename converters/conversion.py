@@ -89,6 +89,7 @@ def convert_files(
     color: str | None = None,
     safetensors: bool = False,
     recogniser: Recogniser | None = None,
+    reader: Callable[[], tuple[Any, Graph]] | None = None,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> Conversion:
     """Read, run the passes, write.
@@ -104,13 +105,14 @@ def convert_files(
         safetensors: write ``weights.safetensors`` beside ``weights.pth``.
         recogniser: tells which reference architecture a graph is; it may complete the
             input contract with what the architecture declares.
+        reader: gives the source's record and its graph where this package alone cannot read it.
         progress: called with a stage's name, the bytes done and the bytes in all.
 
     Raises:
         ConversionError: the model cannot be read or converted; nothing was written.
     """
     write = writer_for(target_framework)
-    model, graph = read_source(source_framework, files, input_shapes)
+    model, graph = read_source(source_framework, files, input_shapes) if reader is None else reader()
     recognised = recogniser(graph) if recogniser is not None else None
     if color is not None:
         graph.contracts = [replace(item, color=color) if item.layout == "NCHW" else item for item in graph.contracts]

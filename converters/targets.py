@@ -74,7 +74,7 @@ class Written:
 
 Writer = Callable[["Graph", Path, WriteOptions], Written]
 
-SOURCES = ("mxnet", "paddle", "onnx")
+SOURCES = ("mxnet", "paddle", "onnx", "torch")
 TARGETS: dict[str, Target] = {
     "onnx": Target("ONNX", False, True, "onnxruntime", suffix=".onnx", options=("opset",)),
     "torch": Target("PyTorch", True, False, "torch", options=("safetensors", "arch")),

@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facecvt.converters.conversion import Conversion, convert_files
 from facecvt.converters.errors import UsageError
 from facecvt.converters.formats.atomic import refuse_existing
 from facecvt.converters.formats.detect import detect, holds_model
-from facecvt.converters.formats.locate import Framework, ModelFiles, locate, located
+from facecvt.converters.formats.locate import Framework, ModelFiles, TorchFiles, locate, located
 from facecvt.converters.graph import Graph
 from facecvt.converters.targets import CONVERSIONS, TARGETS
 from facecvt.reference_models.public_class import public_class
@@ -94,7 +94,7 @@ def convert_and_verify(
 
     Args:
         model: a path in any spelling, an archive, or the name of a reference architecture.
-        source_framework: "mxnet", "paddle" or "onnx"; None finds out from the path.
+        source_framework: "mxnet", "paddle", "onnx" or "torch"; None finds out from the path.
         target_framework: a key of ``targets.TARGETS``.
         output: file (ONNX) or folder (all others) to write; by default in the current folder under the model's name.
         force: replace an existing target.
@@ -104,6 +104,7 @@ def convert_and_verify(
         color: "RGB" or "BGR": what the images are, recorded in the input contract.
         safetensors: PyTorch target: write ``weights.safetensors`` as well.
         arch: PyTorch target: "auto" gives a recognised architecture the public class and its keys, "none" does not.
+            PyTorch source: the name of the architecture that bare weights are of, "auto" to find out.
         verify: run source and target against each other.
         progress: called with a stage's name, the units done and the units in all.
 
@@ -115,8 +116,9 @@ def convert_and_verify(
     source_framework = source_framework or detect(model)
     if (source_framework, target_framework) not in CONVERSIONS:
         raise UsageError(f"facecvt does not convert {source_framework} to {target_framework}")
-    if arch not in ("auto", "none"):
-        raise UsageError(f"arch is 'auto' or 'none', not {arch!r}")
+    asked = None if arch in ("auto", "none") else arch
+    if asked is not None and source_framework != "torch":
+        raise UsageError(f"arch is 'auto' or 'none', not {arch!r}; an architecture is named for PyTorch's bare weights")
     if output is not None:
         output = fspath(output)
         refuse_existing(output, force)
@@ -132,7 +134,8 @@ def convert_and_verify(
             input_shapes=inputs,
             color=color,
             safetensors=safetensors,
-            recogniser=public_class if arch == "auto" else source_names_only,
+            recogniser=source_names_only if arch == "none" else public_class,
+            reader=torch_reader(source, asked, inputs) if source_framework == "torch" else None,
             progress=progress,
         )
         if source.reference is not None:
@@ -145,6 +148,27 @@ def convert_and_verify(
 
             verification = verify_conversion(conversion, progress=progress)
     return ProvenConversion(conversion, verification, str(model), source.reference)
+
+
+def torch_reader(
+    source: Source, asked: str | None, inputs: Mapping[str, Sequence[int | str]] | None
+) -> Callable[[], tuple[Any, Graph]]:
+    """What reads a PyTorch source: which architecture bare weights are of is not for ``converters`` to know.
+
+    Args:
+        source: what was found.
+        asked: the architecture that the user names, None to find out.
+        inputs: shapes of inputs by name.
+    """
+    from facecvt.reference_models.state_source import read_state, state_graph
+
+    def read() -> tuple[Any, Graph]:
+        if not isinstance(source.files, TorchFiles):
+            raise TypeError("the files of another framework than PyTorch")
+        model = read_state(source.files, asked or (source.name if source.reference else None), name=source.name)
+        return model, state_graph(model, inputs)
+
+    return read
 
 
 def source_names_only(graph: Graph) -> None:

@@ -133,6 +133,10 @@ def open_oracle(conversion: Conversion, dtype: Any = np.float64) -> Oracle:
         from facecvt.parity_tests.oracle.onnx_model import OnnxOracle
 
         return SourceOracle(OnnxOracle(model, dtype))
+    if framework == "torch":
+        from facecvt.parity_tests.source_torch import StateOracle
+
+        return StateOracle(model, dtype)
     raise UsageError(f"there is no oracle for {framework!r}")
 
 

@@ -83,6 +83,8 @@ def _verify_opened(
 ) -> Verification:
     try:
         exact, clean = oracle(conversion, np.float64), oracle(conversion, np.float32)
+    except FrameworkMissingError:
+        raise
     except FacecvtError as error:
         return Verification("not_comparable", (f"the oracle cannot evaluate the source: {error}",))
     alignment = align(

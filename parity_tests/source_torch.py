@@ -1,0 +1,115 @@
+"""The source of a conversion as PyTorch computes it: the net written by hand, with the state's weights, in float64.
+
+The graph that was converted came from the architecture's listing, without PyTorch. This runs the net instead, so that a
+listing that says otherwise than the net does is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facecvt.parity_tests.source import Layer, NumpyArray, Walk
+from facecvt.reference_models.frameworks import require
+from facecvt.reference_models.layers import INPUT
+from facecvt.reference_models.spec import ArchitectureSpec, families
+from facecvt.reference_models.weights import from_canonical
+
+if TYPE_CHECKING:
+    from facecvt.reference_models.state_source import StateModel
+
+SHAPE_ONLY = ("PriorBox",)  # what depends on sizes alone
+
+
+class StateOracle:
+    """A state in the net of its architecture.
+
+    Args:
+        model: the state.
+        dtype: numpy.float64, or numpy.float32.
+
+    Raises:
+        FrameworkMissingError: PyTorch is not installed.
+    """
+
+    def __init__(self, model: StateModel, dtype: Any = np.float64) -> None:
+        require("torch", f"run {model.name}, the source of the conversion")
+        import torch
+
+        net = with_eps(model.architecture, model.names_of)
+        self._net = families()[net.family].build(net, "torch")
+        state = from_canonical(model.arrays, "torch", model.architecture)
+        self._net.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in state.items()})
+        self._dtype = np.dtype(dtype)
+        self._net.to(getattr(torch, self._dtype.name)).eval()
+        listing = net.layers()
+        fed = {name for layer in listing for name in layer.inputs}
+        self.input_names = [model.architecture.contracts["torch"].name]
+        self.output_names = [layer.name for layer in listing if layer.name not in fed]
+        taps = net.names("torch").taps(listing)
+        self._modules = {path: name for name, path in taps.items()}
+        self._order = [layer.name for layer in listing if layer.name in taps or layer.name in self.output_names]
+        self.layers = tapped_layers(net, self._order)
+
+    def walk(self, feeds: Mapping[str, NumpyArray]) -> Walk:
+        """See :class:`facecvt.parity_tests.source.Oracle`."""
+        import torch
+
+        taken: dict[str, NumpyArray] = {}
+        hooks = []
+        for path, name in self._modules.items():
+
+            def keep(module: Any, arguments: Any, output: Any, name: str = name) -> None:
+                taken[name] = output.detach().numpy().copy()
+
+            hooks.append(self._net.get_submodule(path).register_forward_hook(keep))
+        fed = torch.from_numpy(np.asarray(feeds[self.input_names[0]], self._dtype).copy())
+        try:
+            with torch.inference_mode():
+                returned = self._net(fed)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        values = returned if isinstance(returned, (tuple, list)) else (returned,)
+        outputs = {name: each.numpy().copy() for name, each in zip(self.output_names, flat(values), strict=True)}
+        for name in self._order:
+            value = outputs[name] if name in outputs else taken.pop(name)
+            yield name, value
+        return outputs
+
+
+def flat(values: Any) -> list[Any]:
+    """Tensors of nested tuples and lists, in order."""
+    found: list[Any] = []
+    for value in values:
+        found += flat(value) if isinstance(value, (tuple, list)) else [value]
+    return found
+
+
+def with_eps(net: ArchitectureSpec, framework: str) -> ArchitectureSpec:
+    """The architecture with the eps of a framework's upstream where it has none of its own."""
+    if framework == "torch" or net.options.get("eps") is not None or "eps" not in net.options:
+        return net
+    return net.with_options(eps=net.eps[framework])
+
+
+def tapped_layers(net: ArchitectureSpec, names: list[str]) -> list[Layer]:
+    """What the layers with these names are; what lies between them is looked through."""
+    shown = set(names)
+    behind: dict[str, tuple[tuple[str, ...], int, bool]] = {INPUT: ((), 0, False)}  # operands, depth, owned weights
+    found = []
+    for layer in net.layers():
+        computed = layer.op not in SHAPE_ONLY
+        before = [behind[name] for name in layer.inputs]
+        depth = 1 + max((entry[1] for entry in before), default=0)
+        owned = bool(layer.parameters) or any(entry[2] for entry in before)
+        operands = tuple(dict.fromkeys(name for entry in before for name in entry[0]))
+        if layer.name in shown:
+            deep = depth if computed else 0
+            found.append(Layer(layer.name, layer.op, layer.name, computed, computed and owned, deep, operands))
+            behind[layer.name] = ((layer.name,) if computed else (), depth, False)
+        else:
+            behind[layer.name] = (operands, depth, owned)
+    return found
