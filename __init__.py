@@ -100,8 +100,15 @@ def inspect(
     return inspect_model(fspath(model), framework=framework, epoch=epoch)
 
 
-def models() -> list[ModelRow]:
-    """The reference architectures, one row each: name, other names, input, embedding, parameters, paper."""
+def models(pattern: str | None = None) -> list[ModelRow]:
+    """The reference architectures, one row each: names, input, outputs, parameters, multiply-adds, sources.
+
+    Args:
+        pattern: only those that match: ``*`` and ``?`` as in file names, or a part of a name.
+
+    Raises:
+        facecvt.converters.errors.UsageError: none matches.
+    """
     from facecvt.reference_models.listing import model_rows
 
-    return model_rows()
+    return model_rows(pattern)

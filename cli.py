@@ -59,6 +59,17 @@ class ModelArgument(click.ParamType):  # type: ignore[type-arg]  # generic only 
         return [*items, CompletionItem(incomplete, type="file")]
 
 
+class ReferenceName(click.ParamType):  # type: ignore[type-arg]
+    """The name of a reference architecture, or a pattern for several; completes names."""
+
+    name = "name"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from facecvt.reference_models import names
+
+        return [CompletionItem(name) for name in names() if name.startswith(incomplete)]
+
+
 class InputShape(click.ParamType):  # type: ignore[type-arg]
     """``NAME=SHAPE``, the sizes separated by ``x`` or ``,``; a word in place of a size is a dynamic dimension."""
 
@@ -218,13 +229,21 @@ def ops(**shown: bool) -> int:
     return 0
 
 
-@program.command(short_help="Reference architectures.")
+@program.command(short_help="Reference architectures, or one of them in full.")
+@click.argument("name", required=False, type=ReferenceName())
 @reporting
-def models(**shown: bool) -> int:
-    """List the reference architectures: names that every conversion takes in place of a path."""
-    from facecvt.reference_models.listing import model_rows
+def models(name: str | None, **shown: bool) -> int:
+    """List the reference architectures, whose names every conversion takes in place of a path, or show one in full.
 
-    reporter(**shown).models(model_rows())
+    NAME is an architecture by any of its names: its stages, input, options and sources are shown. Or it is a pattern
+    for several: `*` and `?` as in file names, or a part of a name.
+    """
+    from facecvt.reference_models.listing import is_name, model_rows, model_sheet
+
+    if name is not None and is_name(name):
+        reporter(**shown).model(model_sheet(name))
+    else:
+        reporter(**shown).models(model_rows(name))
     return 0
 
 

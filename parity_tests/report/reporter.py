@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from facecvt.parity_tests.environment import Diagnosis
     from facecvt.parity_tests.inspection import Inspection
     from facecvt.parity_tests.proven import ProvenConversion
-    from facecvt.reference_models.listing import ModelRow
+    from facecvt.reference_models.listing import ModelRow, ModelSheet
 
 SCHEMA_VERSION = "1.0"  # of every document but a conversion's, which has its own in json_report
 PIPE_WIDTH = 1000
@@ -107,9 +108,19 @@ class Reporter:
         if self.as_json:
             self.text("", {"models": [row.as_json() for row in rows]}, "models")
             return
-        from facecvt.parity_tests.report.tables import models_table
+        from facecvt.parity_tests.report.model_tables import models_table
 
-        self.show(models_table(rows))
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
+        self.show(models_table(rows, width))
+
+    def model(self, sheet: ModelSheet) -> None:
+        """The answer of ``facecvt models NAME``."""
+        if self.as_json:
+            self.text("", {"models": [sheet.row.as_json()], "sheet": sheet.as_json()}, "models")
+            return
+        from facecvt.parity_tests.report.model_tables import sheet_tables
+
+        self.show(sheet_tables(sheet))
 
     def diagnosis(self, diagnosis: Diagnosis) -> None:
         """The answer of ``facecvt doctor``."""

@@ -1,4 +1,4 @@
-"""The console tables of ``ops``, ``models``, ``doctor`` and ``inspect``."""
+"""The console tables of ``ops``, ``doctor`` and ``inspect``; those of ``models`` are in model_tables.py."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:  # doctor must work where what the others need is missing
+    from facecvt.converters.contract import InputContract
     from facecvt.converters.ops_table import OperatorRow
     from facecvt.parity_tests.environment import Diagnosis
     from facecvt.parity_tests.inspection import Inspection
-    from facecvt.reference_models.listing import ModelRow
     from facecvt.reference_models.recognise_state import StateRecognition
 
 MOST_SHOWN = 5  # names in a line, and candidates
@@ -44,21 +44,6 @@ def operators_table(rows: Sequence[OperatorRow]) -> list[Any]:
         table.add_row(row.operator, *marks, ", ".join(row.families))
     counts = ", ".join(f"{name} {sum(key in row.directions for row in rows)}" for key, name in COLUMNS.items())
     return [table, f"\n{len(rows)} operators: {counts}. Every ONNX operator listed can be written to opset 11 to 21."]
-
-
-def models_table(rows: Sequence[ModelRow]) -> list[Any]:
-    """A row a reference architecture."""
-    table = plain_table("name", "input", "embedding", "parameters", "what it is", "also called")
-    for row in rows:
-        size = f"{row.parameters / 1e6:.1f} M"
-        table.add_row(
-            row.name, shape_text(row.input_shape), str(row.embedding_size), size, row.title, ", ".join(row.aliases)
-        )
-    return [
-        table,
-        "\nEach is written by hand in PyTorch, PaddlePaddle and MXNet. Given to a conversion in place of a path, its\n"
-        "weights are seeded random numbers, not trained ones.",
-    ]
 
 
 def diagnosis_tables(diagnosis: Diagnosis) -> list[Any]:
@@ -163,21 +148,25 @@ def _counted(names: Sequence[str]) -> list[str]:
 def _contract_table(inspection: Inspection) -> list[Any]:
     table = plain_table("input", "shape", "dtype", "layout", "color", "the network sees")
     for contract in inspection.contracts:
-        seen = "not known"
-        if contract.mean is not None or contract.scale is not None:
-            mean = ", ".join(f"{value:g}" for value in contract.mean or (0.0,))
-            scale = ", ".join(f"{value:.7g}" for value in contract.scale or (1.0,))
-            where = "done by the graph" if contract.in_graph else "to be done before"
-            seen = f"(pixel - {mean}) * {scale}, {where}"
         table.add_row(
             escape(contract.name),
             shape_text(contract.shape),
             contract.dtype,
             contract.layout or "?",
             contract.color or "?",
-            seen,
+            seen_pixels(contract),
         )
     return [table]
+
+
+def seen_pixels(contract: InputContract) -> str:
+    """What the network makes of a pixel, or is to be given of it."""
+    if contract.mean is None and contract.scale is None:
+        return "not known"
+    mean = ", ".join(f"{value:g}" for value in contract.mean or (0.0,))
+    scale = ", ".join(f"{value:.7g}" for value in contract.scale or (1.0,))
+    where = "done by the graph" if contract.in_graph else "to be done before"
+    return f"(pixel - {mean}) * {scale}, {where}"
 
 
 def _weight_tables(inspection: Inspection, every_layer: bool) -> list[Any]:

@@ -55,7 +55,7 @@ def make(name: str, size: int, stages: tuple[Stage, ...], aliases: tuple[Alias, 
     """One of the two nets."""
     camera = name.rpartition("_")[2]
     contract = InputContract(
-        "x", ("batch", 3, size, size), layout="NCHW", color="RGB", mean=(127.5,) * 3, scale=(1 / 127.5,) * 3
+        "x", ("batch", 3, size, size), layout="NCHW", color="RGB", mean=(127.5,), scale=(1 / 127.5,)
     )
     return ArchitectureSpec(
         name=name,
