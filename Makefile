@@ -4,7 +4,7 @@
 #   make test       lint, types and every test that is not marked slow; this is what CI runs
 #   make test-all   the same with the slow tests
 #   make bench      facecvt beside its peers; fills the speed table of README.md
-#   make docs       docs/ops.md and docs/cli.md from the code
+#   make docs       docs/ops.md, docs/cli.md and docs/models.md from the code
 #   make real-models-table   converts every model of ../shared/models and fills the table of README.md
 #   make dist       the wheel, into ./dist
 #   make clean      remove what the other targets made, but for .venv

@@ -1,4 +1,6 @@
-"""Writes the pages of docs/ that are made of the code: ops.md from the rules, cli.md from the commands.
+"""Writes the pages of docs/ that are made of the code: ops.md, cli.md and models.md.
+
+ops.md is made of the rules, cli.md of the commands, models.md of what the reference architectures declare.
 
 python docs/generate.py            write them
 python docs/generate.py --check    exit 1 and name those that are stale
@@ -15,6 +17,7 @@ import click
 
 from facecvt.cli import program
 from facecvt.converters.ops_table import markdown as operators_page
+from facecvt.reference_models.listing_page import markdown as models_page
 
 HERE = Path(__file__).resolve().parent
 WIDTH = 100
@@ -31,7 +34,7 @@ def commands_page() -> str:
     return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines()) + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"ops.md": operators_page, "cli.md": commands_page}
+PAGES: dict[str, Callable[[], str]] = {"ops.md": operators_page, "cli.md": commands_page, "models.md": models_page}
 
 
 def differences(name: str) -> str:

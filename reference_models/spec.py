@@ -160,6 +160,14 @@ class ArchitectureSpec:
         names = families()[self.family].names
         return (names(self) if callable(names) else names)[known_framework(framework)]
 
+    def net_module(self, framework: str) -> Any:
+        """The family's ``net_<framework>.py``; this imports the framework."""
+        return importlib.import_module(f"facecvt.reference_models.{self.family}.net_{known_framework(framework)}")
+
+    def eps_in(self, framework: str) -> float:
+        """The BatchNorm eps of the net in a framework: the option's, where that is None the upstream's."""
+        return float(self.eps[framework] if self.options["eps"] is None else self.options["eps"])
+
     def parameter_count(self) -> int:
         """Trainable numbers: everything but running statistics."""
         return sum(layer.parameter_count for layer in self.layers())

@@ -156,18 +156,9 @@ def layers(spec: ArchitectureSpec) -> list[Layer]:
 
 def build(spec: ArchitectureSpec, framework: str) -> Any:
     """The net in one framework, weights as initialised."""
-    back = spec.name == BACK
-    if framework == "torch":
-        from facecvt.reference_models.blazeface_mediapipe import net_torch
-
-        return net_torch.BlazeFace(back)
-    if framework == "paddle":
-        from facecvt.reference_models.blazeface_mediapipe import net_paddle
-
-        return net_paddle.BlazeFace(back)
-    from facecvt.reference_models.blazeface_mediapipe import net_mxnet
-
-    return net_mxnet.blazeface(back)
+    net = spec.net_module(framework)
+    make = net.blazeface if framework == "mxnet" else net.BlazeFace
+    return make(back_model=spec.name == BACK)
 
 
 def torch_class(spec: ArchitectureSpec) -> TorchClass:

@@ -69,19 +69,9 @@ def layers(spec: ArchitectureSpec) -> list[Layer]:
 
 def build(spec: ArchitectureSpec, framework: str) -> Any:
     """The net in one framework, weights as initialised."""
-    classes = spec.embedding_size
-    eps = spec.eps[framework] if spec.options["eps"] is None else spec.options["eps"]
-    if framework == "torch":
-        from facecvt.reference_models.mobilenet_v1 import net_torch
-
-        return net_torch.MobileNetV1(classes, eps)
-    if framework == "paddle":
-        from facecvt.reference_models.mobilenet_v1 import net_paddle
-
-        return net_paddle.MobileNetV1(classes, eps)
-    from facecvt.reference_models.mobilenet_v1 import net_mxnet
-
-    return net_mxnet.mobilenet_v1(classes, eps)
+    net = spec.net_module(framework)
+    make = net.mobilenet_v1 if framework == "mxnet" else net.MobileNetV1
+    return make(spec.embedding_size, spec.eps_in(framework))
 
 
 def torch_class(spec: ArchitectureSpec) -> TorchClass:
