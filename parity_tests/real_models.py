@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -25,7 +25,7 @@ from facecvt.parity_tests.verification import Verification
 from facecvt.reference_models.public_class import public_class
 
 TARGETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"mxnet": ("onnx", "torch"), "paddle": ("onnx", "torch"), "onnx": ("torch",)}
+    {"mxnet": ("onnx", "torch"), "paddle": ("onnx", "torch", "mxnet"), "onnx": ("torch", "mxnet")}
 )
 # Goals of an output against the oracle and against the framework.
 LARGEST_REL_RMSE = 2e-5
@@ -44,6 +44,7 @@ class RealModel:
         input_shapes: shape by input name, batch included, where it is to be another than the source's own.
         batches: the batch sizes it takes: all, or the one that is fixed in it.
         made_up_weights: whether the program comes without weights.
+        refused: target -> part of the error, for targets that cannot express it.
     """
 
     key: str
@@ -53,11 +54,12 @@ class RealModel:
     input_shapes: Mapping[str, Sequence[int | str]] | None = None
     batches: tuple[int, ...] = DEFAULT_BATCHES
     made_up_weights: bool = False
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def targets(self) -> tuple[str, ...]:
         """The frameworks that it is converted to."""
-        return TARGETS[self.framework]
+        return tuple(target for target in TARGETS[self.framework] if target not in self.refused)
 
     def locate(self, models: Path, scratch: Path) -> ModelFiles:
         """The model's files.
@@ -81,9 +83,9 @@ class RealModel:
         Args:
             target_framework: one of :attr:`targets`.
             models: the folder of real models.
-            scratch: an existing folder; the target is ``KEY.onnx`` or the folder ``KEY_torch`` in it.
+            scratch: an existing folder; the target is ``KEY.onnx`` or a folder ``KEY_<framework>`` in it.
         """
-        name = f"{self.key}.onnx" if target_framework == "onnx" else f"{self.key}_torch"
+        name = f"{self.key}.onnx" if target_framework == "onnx" else f"{self.key}_{target_framework}"
         return convert_files(
             self.framework,
             self.locate(models, scratch),
@@ -99,6 +101,9 @@ def _mxnet(key: str, title: str, path: str, shape: Sequence[int | str] | None = 
     return RealModel(key, title, "mxnet", f"mxnet/{path}", None if shape is None else {"data": shape}, batches)
 
 
+# Whether its squeeze2 takes axes away depends on the size of the image.
+SQUEEZED_AT_RUN_TIME = {"mxnet": "which axes go depends on sizes that are not known"}
+
 REAL_MODELS: tuple[RealModel, ...] = (
     _mxnet("det1", "MTCNN P-Net, JSON of 0.8", "mtcnn-det1/det1-symbol.json"),
     _mxnet("det1-new", "MTCNN P-Net, JSON of 1.4", "mtcnn-det1/det1-newjson-symbol.json"),
@@ -112,11 +117,11 @@ REAL_MODELS: tuple[RealModel, ...] = (
     # Neither side is a multiple of a stride, so that every Crop has something to cut.
     _mxnet("retinaface-75x101", "RetinaFace mnet25 at 1x75x101", "retinaface-mnet25/M25-symbol.json", (1, 3, 75, 101)),
     *(
-        RealModel(f"combined-{net}", title, "paddle", f"paddle/mtcnn-pdmodel-combined/{net}.pdmodel")
-        for net, title in (
-            ("PNet", "MTCNN P-Net, combined weights"),
-            ("RNet", "MTCNN R-Net, combined weights"),
-            ("ONet", "MTCNN O-Net, combined weights"),
+        RealModel(f"combined-{net}", title, "paddle", f"paddle/mtcnn-pdmodel-combined/{net}.pdmodel", refused=refused)
+        for net, title, refused in (
+            ("PNet", "MTCNN P-Net, combined weights", SQUEEZED_AT_RUN_TIME),
+            ("RNet", "MTCNN R-Net, combined weights", {}),
+            ("ONet", "MTCNN O-Net, combined weights", {}),
         )
     ),
     # Here squeeze2 has something to squeeze: maps of one element.

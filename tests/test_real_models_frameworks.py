@@ -32,7 +32,7 @@ from facecvt.parity_tests.verify import verify
 
 MODELS = {model.key: model for model in REAL_MODELS}
 SLOW = {"blazeface", "rfb320-raw"}  # blazeface-sim and rfb320 stay
-FRAMEWORK_FIXTURES = {"mxnet": "mxnet_module", "paddle": "paddle_module", "onnx": "ort_module"}
+FRAMEWORK_FIXTURES = {"mxnet": "mxnet_module", "paddle": "paddle_module", "onnx": "ort_module", "torch": "torch_module"}
 RESAVE = Path(__file__).with_name("resave_paddle_as_pir.py")
 MXNET_RESAVED = ("det1", "det2", "det3", "gender-age", "retinaface")
 PADDLE_RESAVED = tuple(f"{kind}-{net}" for kind in ("combined", "separate") for net in ("PNet", "RNet", "ONet"))
@@ -115,10 +115,10 @@ def test_it_gives_what_its_framework_gives(
     real_models: Path,
     scratch: Path,
     converted: Converted,
-    torch_module: ModuleType,
     request: pytest.FixtureRequest,
 ) -> None:
-    request.getfixturevalue(FRAMEWORK_FIXTURES[model.framework])
+    for framework in (model.framework, *model.targets):
+        request.getfixturevalue(FRAMEWORK_FIXTURES[framework])
     targets = {target: converted(model, target) for target in model.targets}
     feeds = feeds_of(next(iter(targets.values())))
     assert {batch for _, batch in feeds} == set(model.batches)

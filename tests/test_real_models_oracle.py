@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from facecvt.converters.errors import ConversionError
 from facecvt.parity_tests.inputs import DEFAULT_BATCHES, KINDS
 from facecvt.parity_tests.real_models import (
     LARGEST_ONE_MINUS_COS,
@@ -21,6 +22,14 @@ from facecvt.parity_tests.verify import verify
 
 # Other spellings of a model that the fast part holds, and sizes that take long.
 SLOW = {
+    ("mobilefacenet", "mxnet"),
+    ("combined-RNet", "mxnet"),
+    ("combined-ONet", "mxnet"),
+    ("separate-ONet", "mxnet"),
+    ("mobilenet-enhance", "mxnet"),
+    ("rfb320-raw", "mxnet"),
+    ("blazeface", "mxnet"),
+    ("blazeface-sim", "mxnet"),
     ("det1-new", "torch"),
     ("det2-new", "torch"),
     ("det3-new", "torch"),
@@ -42,7 +51,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_agrees_with_the_oracle(
     model: RealModel, target: str, real_models: Path, scratch: Path, request: pytest.FixtureRequest
 ) -> None:
-    request.getfixturevalue("ort_module" if target == "onnx" else "torch_module")
+    request.getfixturevalue(f"{'ort' if target == 'onnx' else target}_module")
     conversion = model.convert(target, real_models, scratch)
     found = verify(conversion)
     assert found.verdict == "agree", found.reasons
@@ -63,6 +72,18 @@ def test_it_agrees_with_the_oracle(
     one_size = all(isinstance(size, int) for contract in conversion.contracts for size in contract.shape[1:])
     if one_size and len(model.batches) > 1:  # else each batch has another size, and no two rows are of one picture
         assert found.rows_compared > 0
+
+
+REFUSED = [(model, target) for model in REAL_MODELS for target in model.refused]
+
+
+@pytest.mark.parametrize(("model", "target"), REFUSED, ids=[f"{model.key}-{target}" for model, target in REFUSED])
+def test_what_a_target_cannot_express_is_refused(
+    model: RealModel, target: str, real_models: Path, scratch: Path
+) -> None:
+    with pytest.raises(ConversionError, match=model.refused[target]):
+        model.convert(target, real_models, scratch)
+    assert not (scratch / f"{model.key}_{target}").exists()
 
 
 def test_every_model_file_is_in_the_list_or_left_out_for_a_reason(real_models: Path) -> None:
@@ -88,6 +109,8 @@ def test_the_list_is_sound() -> None:
     keys = [model.key for model in REAL_MODELS]
     assert len(set(keys)) == len(keys)
     assert len({model.title for model in REAL_MODELS}) == len(keys)
-    assert len(CASES) == sum(len(model.targets) for model in REAL_MODELS) == 46
+    assert (
+        len(CASES) == sum(len(model.targets) for model in REAL_MODELS) == 46 + 15
+    )  # before MXNet was a target, and with it
     assert {model.batches for model in REAL_MODELS} == {DEFAULT_BATCHES, (1,), (6,)}
     assert {(model, target) for model, target in SLOW} <= {(model.key, target) for model, target in conversions()}
