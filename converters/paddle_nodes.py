@@ -180,7 +180,7 @@ class PaddleNodes:
             The variable of the result.
         """
         slots = self._slots(inputs)
-        first = next(names[0] for names in slots.values() if names)
+        first = next((names[0] for names in slots.values() if names), "")
         if into is not None:
             result = self.declare(into)
         else:

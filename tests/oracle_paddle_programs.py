@@ -361,6 +361,7 @@ def define_raw_functions() -> None:
         raw(f"raw {kind}", kind, lambda b: {"X": b.data(2, 3, dtype="int64", low=0, high=2).astype("bool")}, flags, dtype="bool")
     for kind in ("logical_and", "logical_or", "logical_xor"):
         raw(f"raw {kind}", kind, lambda b: {slot: b.data(5, 4, dtype="int64", low=0, high=2).astype("bool") for slot in ("X", "Y")}, dtype="bool")
+    raw("raw whole division", "elementwise_div", lambda b: {"X": b.data(5, 4, dtype="int64", low=-9, high=9), "Y": b.data(5, 4, dtype="int64", low=2, high=5)}, {"axis": -1}, dtype="int64")
     raw("raw logical_not", "logical_not", lambda b: {"X": b.data(5, dtype="int64", low=0, high=2).astype("bool")}, dtype="bool")
     raw("raw greater_than", "greater_than", lambda b: {slot: b.data(5, 4, dtype="int64", low=0, high=3) for slot in ("X", "Y")}, dtype="bool")
 

@@ -38,6 +38,8 @@ CASES: list[Case] = [
     *paddle(None, "argmax", "paddle.argmax(x, axis=1)", x=TIES),
     *paddle(None, "argmax", "paddle.argmax(x, axis=-1, keepdim=True, dtype='int32')", x=X),
     *paddle(None, "argmax", "paddle.argmax(x)", x=X),
+    *paddle(None, "argmin", "paddle.argmin(x, axis=1)", x=TIES),
+    *paddle_op("arg_min", {"X": ["x"]}, {"axis": 1, "dtype": 3}, x=TIES),
     *paddle_op("arg_max", {"X": ["x"]}, {"axis": 1, "dtype": 3}, x=TIES),
     *paddle_op("arg_max", {"X": ["x"]}, {"axis": -1, "keepdims": True, "dtype": 2}, x=X),
     *paddle_op("arg_max", {"X": ["x"]}, {"axis": 0, "flatten": True, "dtype": 3}, x=X),

@@ -218,7 +218,6 @@ OPERATORS: dict[str, OperatorForm] = {
     ),
     "tile": OperatorForm(("X", "RepeatTimes", "repeat_times_tensor"), attributes={"repeat_times": Attribute(INTS, [])}),
     "expand_v2": OperatorForm(("X", "Shape", "expand_shapes_tensor"), attributes={"shape": Attribute(INTS, [])}),
-    "broadcast_tensors": OperatorForm(_X),
     "pad": OperatorForm(_X, attributes={"paddings": Attribute(INTS), "pad_value": Attribute(FLOAT, 0.0)}),
     "pad3d": OperatorForm(
         ("X", "Paddings"),

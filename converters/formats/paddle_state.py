@@ -1,8 +1,8 @@
 """``.pdparams``: a state dict as ``paddle.save`` pickles it, written without Paddle.
 
 A pickle of protocol 4: one dict, name -> numpy array. An array is pickled as numpy 1 does it, which numpy 2 reads as
-well: ``_reconstruct(ndarray, (0,), b"b")`` and the state (1, shape, dtype, False, bytes). Weights that lie in a file are
-copied from it, not loaded. :func:`~facecvt.converters.formats.paddle_params.read_pdparams` reads it.
+well: ``_reconstruct(ndarray, (0,), b"b")`` and the state (1, shape, dtype, False, bytes). Weights that lie in a file
+are copied from it, not loaded. :func:`~facecvt.converters.formats.paddle_params.read_pdparams` reads it.
 
 Source: the pickle protocol (PEP 3154), ``numpy.ndarray.__reduce__``, files written by ``paddle.save`` of 3.3.1.
 """

@@ -69,7 +69,14 @@ PADDLE_BINARY = {
     "maximum": "Max",
     "minimum": "Min",
 }
-PADDLE_COMPARISON = {"equal": "Equal", "less_than": "Less", "greater_than": "Greater"}
+PADDLE_COMPARISON = {
+    "equal": "Equal",
+    "less_than": "Less",
+    "less_equal": "LessOrEqual",
+    "greater_than": "Greater",
+    "greater_equal": "GreaterOrEqual",
+}
+PADDLE_LOGIC = {"logical_and": "And", "logical_or": "Or"}
 OPERATORS = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/", "Pow": "**", "Sum": "+"}
 COMPARISONS = {"Equal": "==", "Less": "<", "Greater": ">", "LessOrEqual": "<=", "GreaterOrEqual": ">="}
 TORCH_UNARY = {
@@ -161,6 +168,21 @@ def binary_from_paddle(op: PaddleOp, b: Builder) -> Any:
         elif rank_x < rank_y:
             x = aligned(op, b, x, rank_y, axis)
     return b.emit({**PADDLE_BINARY, **PADDLE_COMPARISON}[op.op], [x, y])
+
+
+@from_paddle(*PADDLE_LOGIC)
+def logic_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    return b.emit(PADDLE_LOGIC[op.op], [op.value("X", 0), op.value("Y", 1)])
+
+
+@from_paddle("logical_not")
+def not_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    return b.emit("Not", [op.value("X", 0)])
+
+
+@from_paddle("where")
+def where_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    return b.emit("Where", [op.value("Condition", 0), op.value("X", 1), op.value("Y", 2)])
 
 
 @from_paddle("add_n")

@@ -2,7 +2,9 @@
 
 A number that is added to, subtracted from or multiplied with float32 becomes Paddle's ``scale`` (x * scale + bias,
 exact where one of the two does nothing); all else is elementwise_* with a second operand, which broadcasts as in ONNX.
-``where`` takes operands of one shape, so they are broadcast first. Source: Paddle 3.3.1 operator registrations.
+``where`` takes operands of one shape, so they are multiplied with ones of the shape that they broadcast to.
+
+Source: Paddle 3.3.1 operator registrations.
 """
 
 from __future__ import annotations
@@ -163,12 +165,34 @@ def not_to_paddle(node: ir.Node, p: PaddleNodes) -> None:
 def where_to_paddle(node: ir.Node, p: PaddleNodes) -> None:
     condition, x, y = (p.arg(value) for value in node.inputs)
     shapes = [p.shape(name) for name in (condition, x, y)]
-    if len(set(shapes)) > 1 or UNKNOWN in shapes[0]:
-        kind, shape = p.dtype(x), broadcast_shape(shapes)
-        steps = [p.step("broadcast_tensors", shape, kind) for _ in shapes]
-        p.emit_many("broadcast_tensors", {"X": [as_type(p, condition, kind), x, y]}, steps)
-        condition, x, y = as_type(p, steps[0], np.dtype(np.bool_)), steps[1], steps[2]
+    if len(set(shapes)) > 1:
+        shape, kind = broadcast_shape(shapes), p.dtype(x)
+        inner = np.dtype(np.int32) if kind.kind == "b" else kind
+        ones = ones_like(p, (condition, x, y), shape, inner)
+        widened = (
+            p.emit("elementwise_mul", {"X": as_type(p, name, inner), "Y": ones}, sized=shape)
+            for name in (condition, x, y)
+        )
+        condition, x, y = (
+            as_type(p, name, dtype) for name, dtype in zip(widened, (np.dtype(np.bool_), kind, kind), strict=True)
+        )
     p.emit("where", {"Condition": condition, "X": x, "Y": y}, node.outputs[0])
+
+
+def ones_like(p: PaddleNodes, names: Sequence[str], shape: Sequence[int], kind: np.dtype[Any]) -> str:
+    """Ones of the shape that variables broadcast to; what is multiplied with them broadcasts and keeps its numbers."""
+    number = number_of_dtype(kind)
+    total = ""
+    for name in names:
+        if UNKNOWN in p.shape(name):
+            sizes = p.emit("shape", {"Input": name}, sized=(p.rank(name),), typed=np.dtype(np.int32))
+            operands: dict[str, str] = {"ShapeTensor": sizes}
+            options: dict[str, Any] = {}
+        else:
+            operands, options = {}, {"shape": list(p.shape(name))}
+        one = p.emit("fill_constant", operands, sized=p.shape(name), typed=kind, value=1.0, dtype=number, **options)
+        total = one if not total else p.emit("elementwise_mul", {"X": total, "Y": one}, sized=shape)
+    return total
 
 
 @to_paddle("Neg")

@@ -129,7 +129,7 @@ def gather_from_paddle(op: PaddleOp, b: Builder) -> Any:
     return b.emit("Gather", [op.value("X", 0), as_int64(b, indices)], axis=axis[0])
 
 
-@from_paddle("arg_max", "argmax")
+@from_paddle("arg_max", "argmax", "arg_min", "argmin")
 def argmax_from_paddle(op: PaddleOp, b: Builder) -> Any:
     axis = ints_or_value(op, b, "axis", operand=1, default=(-1,))
     x, keep = op.value("X", 0), op.boolean("keepdims", False)
@@ -142,7 +142,7 @@ def argmax_from_paddle(op: PaddleOp, b: Builder) -> Any:
         if keep:
             raise op.refuse("keepdims together with flatten is not supported")
         x, axis = b.emit("Reshape", [x, b.const([-1])]), [0]
-    place = b.emit("ArgMax", [x], axis=axis[0], keepdims=int(keep))
+    place = b.emit("ArgMax" if "max" in op.op else "ArgMin", [x], axis=axis[0], keepdims=int(keep))
     return b.emit("Cast", [place], to=int(ir.DataType.INT32)) if kind in ("2", "int32") else place
 
 

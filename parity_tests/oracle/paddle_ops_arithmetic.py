@@ -17,12 +17,21 @@ from facecvt.parity_tests.oracle.kernels_shape import extreme_index, leading
 from facecvt.parity_tests.oracle.paddle_attributes import Operands, PaddleAttributes, PaddleCompute, paddle_operator
 from facecvt.parity_tests.oracle.values import Value
 
+
+def divide(x: Value, y: Value) -> Value:
+    """The quotient; that of whole numbers is cut off towards zero."""
+    if x.dtype.kind not in "iu":
+        return np.divide(x, y)
+    quotient: Value = (np.sign(x) * np.sign(y) * (np.abs(x) // np.abs(y))).astype(x.dtype)
+    return quotient
+
+
 # operation -> (function, legacy types, PIR types)
 BINARY: dict[str, tuple[Callable[[Any, Any], Any], tuple[str, ...], tuple[str, ...]]] = {
     "add": (np.add, ("elementwise_add",), ("add",)),
     "subtract": (np.subtract, ("elementwise_sub",), ("subtract",)),
     "multiply": (np.multiply, ("elementwise_mul",), ("multiply",)),
-    "divide": (np.divide, ("elementwise_div",), ("divide",)),
+    "divide": (divide, ("elementwise_div",), ("divide",)),
     "maximum": (np.maximum, ("elementwise_max",), ("maximum",)),
     "minimum": (np.minimum, ("elementwise_min",), ("minimum",)),
     "power": (np.power, ("elementwise_pow",), ("elementwise_pow",)),
