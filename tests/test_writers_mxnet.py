@@ -35,7 +35,7 @@ NOT_WRITTEN = {"p_value", "min_calib_range", "max_calib_range", "target_shape", 
 def network(framework: str = "paddle") -> Graph:
     """conv - bn - prelu - linear, where one vector is both a mean and a bias, and the linear weight is (in, out)."""
     rng = np.random.default_rng(0)
-    builder = Builder(framework, "the net/1")
+    builder = Builder(framework, "net")
     data = builder.input("data", ["batch", 4, 6, 6], ir.DataType.FLOAT)
     shared = builder.weight("shared", rng.uniform(-1, 1, 4).astype("f"))
     builder.begin("conv2d", "conv0")
@@ -68,7 +68,7 @@ def nodes_of(symbol: Path) -> dict[str, dict[str, Any]]:
 def test_names_attributes_and_weights(tmp_path: Path) -> None:
     graph = network()
     (symbol, params), taps = write_mxnet(graph, tmp_path / "out")
-    assert [path.name for path in (symbol, params)] == ["the_net_1-symbol.json", "the_net_1-0000.params"]
+    assert [path.name for path in (symbol, params)] == ["out-symbol.json", "out-0000.params"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([symbol.name, params.name])
     nodes = nodes_of(symbol)
     assert taps["conv0_output"] == "conv0_output"  # MXNet's own way to call the result of conv0
@@ -91,7 +91,7 @@ def test_names_attributes_and_weights(tmp_path: Path) -> None:
 
 def test_mxnet_loads_and_runs_it_at_any_batch(tmp_path: Path, mxnet_module: ModuleType) -> None:
     (symbol, params), _ = write_mxnet(network(), tmp_path / "out")
-    loaded, args, aux = mxnet_module.model.load_checkpoint(str(tmp_path / "out" / "the_net_1"), 0)
+    loaded, args, aux = mxnet_module.model.load_checkpoint(str(tmp_path / "out" / "out"), 0)
     assert loaded.list_outputs() == ["fc.out_output"]
     assert sorted([*args, "data"]) == sorted(loaded.list_arguments())
     assert sorted(aux) == sorted(loaded.list_auxiliary_states())

@@ -1,4 +1,4 @@
-"""Canonical graph -> a folder with ``NAME-symbol.json`` and ``NAME-0000.params``, without MXNet.
+"""Canonical graph -> a folder NAME with ``NAME-symbol.json`` and ``NAME-0000.params``, without MXNet.
 
 The pair is what ``mx.model.load_checkpoint(prefix, 0)`` of MXNet 1.9.1 reads: every attribute is written out, BatchNorm
 with ``fix_gamma`` False and its eps. Weights keep their names, a value's node bears the value's name, the batch size is
@@ -7,7 +7,6 @@ free. Weights that are stored as they were go from the source's file to the targ
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from facecvt.converters.errors import ConversionError, UnsupportedOperatorsError
@@ -30,7 +29,7 @@ def write_mxnet(graph: Graph, folder: str | Path) -> tuple[list[Path], dict[str,
 
     Args:
         graph: canonical graph; not changed.
-        folder: target; replaced whole if it exists.
+        folder: target, whose name the files bear; replaced whole if it exists.
 
     Returns:
         ([symbol, weights], canonical value name -> name of MXNet's internal output that holds it).
@@ -42,7 +41,7 @@ def write_mxnet(graph: Graph, folder: str | Path) -> tuple[list[Path], dict[str,
     folder = Path(folder)
     written, heads = mxnet_nodes(graph)
     symbol = MxnetSymbol(written.nodes, heads, WRITTEN_VERSION, folder)
-    prefix = re.sub(r"[^\w.+-]+", "_", graph.name) or "model"
+    prefix = folder.resolve().name or "model"
     names = [f"{prefix}-symbol.json", f"{prefix}-0000.params"]
     with atomic_folder(folder) as temporary:
         write_symbol(temporary / names[0], symbol)
