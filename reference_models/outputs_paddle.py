@@ -12,6 +12,8 @@ from typing import Any
 import paddle
 import paddle.nn as nn
 
+from facecvt.reference_models.unit_scale_paddle import UnitScaleBatchNorm1D, UnitScaleBatchNorm2D
+
 AVERAGED = ("GAP", "A", "B", "C", "D", "AX", "BX", "CX", "DX")
 
 
@@ -21,12 +23,6 @@ def act_layer(name: str, c: int) -> Any:
         return nn.PReLU(c)
     functions = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "softrelu": nn.Softplus}
     return nn.Softsign() if name == "softsign" else functions[name]()
-
-
-def fixed(bn: Any) -> Any:
-    """A BatchNorm whose scale stays 1."""
-    bn.weight.stop_gradient = True
-    return bn
 
 
 class NormAware(nn.Layer):  # type: ignore[misc]  # Paddle has no types
@@ -100,11 +96,11 @@ def _in_original_names(
             yield "convx", nn.Conv2D(c, length, 1, bias_attr=False)
             yield "convx_bn", nn.BatchNorm2D(length, epsilon=epsilon)
             yield "convx_relu", act_layer(act, length)
-        yield "bn6f", fixed(nn.BatchNorm2D(features, epsilon=epsilon))
+        yield "bn6f", UnitScaleBatchNorm2D(features, epsilon)
         yield "norm_aware", NormAware()
         yield "pool", nn.AdaptiveAvgPool2D(1)
         if length < 512:
-            yield "bn6w", fixed(nn.BatchNorm2D(512, epsilon=epsilon))
+            yield "bn6w", UnitScaleBatchNorm2D(512, epsilon)
     yield "flatten", nn.Flatten()
     if output.endswith("X"):
         yield "dropout", nn.Dropout(dropout)
@@ -117,6 +113,6 @@ def _in_original_names(
         yield "pre_fc1", nn.Linear(features, length)
     if output in ("B", "BX"):
         return
-    yield "fc1", fixed(nn.BatchNorm1D(length, epsilon=epsilon))
+    yield "fc1", UnitScaleBatchNorm1D(length, epsilon)
     if output in ("D", "DX"):
         yield "fc1_relu", nn.PReLU(length)

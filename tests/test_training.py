@@ -24,8 +24,9 @@ from facecvt.parity_tests.training import (
     trainable,
     with_true_slopes,
 )
-from facecvt.reference_models import head_spec, spec
+from facecvt.reference_models import head_spec, resolve, spec
 from facecvt.reference_models.layers import STATISTICS
+from facecvt.reference_models.spec import families
 
 CASES = [
     pytest.param("mobilefacenet", {}, "arcface", id="mobilefacenet"),
@@ -197,7 +198,7 @@ def test_mxnet_overwrites_what_the_slopes_gradient_is_made_of(mxnet_module):
 
 def test_scale_that_stays_1_in_paddle(paddle_module):
     """The shift is trained, the scale is reset and not trained, the statistics move as in any BatchNorm."""
-    from facecvt.reference_models.iresnet.net_paddle import UnitScaleBatchNorm1D
+    from facecvt.reference_models.unit_scale_paddle import UnitScaleBatchNorm1D
 
     paddle = paddle_module
     unit, plain = UnitScaleBatchNorm1D(5, 1e-5), paddle.nn.BatchNorm1D(5)
@@ -215,9 +216,36 @@ def test_scale_that_stays_1_in_paddle(paddle_module):
     np.testing.assert_array_equal(unit._mean.numpy(), plain._mean.numpy())
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fresnet_r18_input2",
+        "fmobilenet",
+        "mobilefacenet_y1",
+        pytest.param("fresnet_r18_out_gnap", marks=pytest.mark.slow),
+    ],
+)
+def test_scales_of_1_are_not_trained_but_their_shifts_are(name, torch_module, paddle_module):
+    """What a layer listing calls a scale of 1 is one in both frameworks, and nothing else is left out of training."""
+    from facecvt.reference_models.unit_scale_paddle import UnitScale
+
+    architecture = resolve(name).architecture
+    layers = [layer for layer in architecture.layers() if layer.op == "BatchNormalization" and layer.parameters]
+    assert any(layer.attributes.get("unit_scale") for layer in layers)
+    torch_net, paddle_net = (families()[architecture.family].build(architecture, f) for f in ("torch", "paddle"))
+    for layer in layers:
+        if not layer.attributes.get("affine", True):
+            continue
+        unit = bool(layer.attributes.get("unit_scale"))
+        in_torch = torch_net.get_submodule(architecture.names("torch").layer(layer.name))
+        in_paddle = dict(paddle_net.named_sublayers())[architecture.names("paddle").layer(layer.name)]
+        assert (in_torch.weight.requires_grad, in_torch.bias.requires_grad) == (not unit, True), layer.name
+        assert isinstance(in_paddle, UnitScale) is unit, layer.name
+        assert (not in_paddle.weight.stop_gradient, not in_paddle.bias.stop_gradient) == (not unit, True), layer.name
+
+
 def test_no_value_lies_near_a_kink(moved_task, torch_module):
     from facecvt.parity_tests.training_torch import batch_norms, tensors
-    from facecvt.reference_models.spec import families
     from facecvt.reference_models.weights import from_canonical
 
     nearest = {}

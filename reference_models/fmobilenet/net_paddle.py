@@ -11,6 +11,7 @@ import paddle
 import paddle.nn as nn
 
 from facecvt.reference_models.outputs_paddle import output_layers
+from facecvt.reference_models.unit_scale_paddle import UnitScaleBatchNorm2D
 
 
 class Conv(nn.Layer):
@@ -19,7 +20,7 @@ class Conv(nn.Layer):
     def __init__(self, inp, oup, k, s=1, p=0, groups=1, linear=False, epsilon=1e-3):
         super().__init__()
         self.conv2d = nn.Conv2D(inp, oup, k, stride=s, padding=p, groups=groups, bias_attr=False)
-        self.batchnorm = nn.BatchNorm2D(oup, epsilon=epsilon)
+        self.batchnorm = (nn.BatchNorm2D if linear else UnitScaleBatchNorm2D)(oup, epsilon=epsilon)
         self.linear = linear
         if not linear:
             self.relu = nn.PReLU(oup)

@@ -13,7 +13,8 @@ import paddle
 import paddle.nn as nn
 
 from facecvt.reference_models.fresnet.names import OUTPUT_NAMES
-from facecvt.reference_models.outputs_paddle import act_layer, fixed, output_layers
+from facecvt.reference_models.outputs_paddle import act_layer, output_layers
+from facecvt.reference_models.unit_scale_paddle import UnitScaleBatchNorm2D
 
 
 def conv(inp, oup, k, s=1, **options):
@@ -189,7 +190,7 @@ class FResNet(nn.Layer):
         self.normalize = normalize
         self.sequence = []
         if input == 2:
-            self.append("bn_data", fixed(nn.BatchNorm2D(3, epsilon=epsilon)))
+            self.append("bn_data", UnitScaleBatchNorm2D(3, epsilon))
         self.append("conv1", conv(3, 64, 7, 2) if input == 0 else conv(3, 64, 3))
         self.append("bn1", nn.BatchNorm2D(64, epsilon=epsilon))
         self.append("prelu", act_layer(activation, 64))

@@ -11,29 +11,8 @@ from collections.abc import Sequence
 
 import paddle
 import paddle.nn as nn
-import paddle.nn.functional as F  # noqa: N812
 
-
-class UnitScaleBatchNorm1D(nn.BatchNorm1D):
-    """BatchNorm whose scale is reset to 1 in every training step, as PLSC does, and is not trained.
-
-    Paddle 3.3 gives the shift no gradient either where the scale's is stopped. So ones that are no parameter stand in
-    for the scale while training.
-    """
-
-    def __init__(self, num_features, epsilon):
-        super().__init__(num_features, epsilon=epsilon)
-        self.weight.stop_gradient = True
-
-    def forward(self, x):
-        if not self.training:
-            return super().forward(x)
-        ones = paddle.ones_like(self.weight)
-        self.weight.set_value(ones)
-        ones.stop_gradient = False
-        return F.batch_norm(
-            x, self._mean, self._variance, ones, self.bias, True, self._momentum, self._epsilon, self._data_format
-        )
+from facecvt.reference_models.unit_scale_paddle import UnitScaleBatchNorm1D
 
 
 class IRUnit(nn.Layer):
