@@ -136,6 +136,9 @@ OPSET = click.option("--opset", type=click.IntRange(11, 21), default=13, show_de
 COLOR = click.option(
     "--color", type=click.Choice(["RGB", "BGR"]), help="What the input is, where the source is silent."
 )
+CUT = click.option(
+    "--cut-at", metavar="NAME", multiple=True, help="Make this value an output and leave out what follows, repeatable."
+)
 SAFETENSORS = click.option("--safetensors", is_flag=True, help="Write weights.safetensors as well.")
 ARCH = click.option(
     "--arch",
@@ -168,6 +171,7 @@ def add_conversion(source: str, target: str) -> None:
         *(TARGET_OPTIONS[option] for option in TARGETS[target].options if source != "torch" or option != "arch"),
         *([SOURCE_ARCH] if source == "torch" else []),
         click.option("--input", "inputs", type=InputShape(), multiple=True, help="Shape of an input, repeatable."),
+        *([CUT] if source in ("mxnet", "paddle") else []),
         COLOR,
         click.option("--no-verify", is_flag=True, help="Write only; do not run both sides against each other."),
         reporting,

@@ -88,6 +88,7 @@ def convert_files(
     input_shapes: Mapping[str, Sequence[int | str]] | None = None,
     color: str | None = None,
     safetensors: bool = False,
+    cut_at: Sequence[str] = (),
     recogniser: Recogniser | None = None,
     reader: Callable[[], tuple[Any, Graph]] | None = None,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
@@ -103,6 +104,7 @@ def convert_files(
         input_shapes: shapes of inputs by name, batch included, where the source holds none or others.
         color: "RGB" or "BGR", what the caller knows the model is fed; recorded in the contract of image inputs.
         safetensors: write ``weights.safetensors`` beside ``weights.pth``.
+        cut_at: values of an MXNet or Paddle source that become the outputs; see cutting.py.
         recogniser: tells which reference architecture a graph is; it may complete the
             input contract with what the architecture declares.
         reader: gives the source's record and its graph where this package alone cannot read it.
@@ -112,7 +114,7 @@ def convert_files(
         ConversionError: the model cannot be read or converted; nothing was written.
     """
     write = writer_for(target_framework)
-    model, graph = read_source(source_framework, files, input_shapes) if reader is None else reader()
+    model, graph = read_source(source_framework, files, input_shapes, cut_at) if reader is None else reader()
     recognised = recogniser(graph) if recogniser is not None else None
     if color is not None:
         graph.contracts = [replace(item, color=color) if item.layout == "NCHW" else item for item in graph.contracts]
@@ -133,20 +135,33 @@ def convert_files(
 
 
 def read_source(
-    framework: str, files: Any, input_shapes: Mapping[str, Sequence[int | str]] | None = None
+    framework: str,
+    files: Any,
+    input_shapes: Mapping[str, Sequence[int | str]] | None = None,
+    cut_at: Sequence[str] = (),
 ) -> tuple[Any, Graph]:
     """(format record, canonical graph) of located files; the record of an ONNX model is its path."""
+    if cut_at and framework not in ("mxnet", "paddle"):
+        raise UsageError(f"models of MXNet and Paddle can be cut at {', '.join(cut_at)}, not those of {framework}")
     if framework == "mxnet":
         from facecvt.converters.formats.mxnet_model import load_mxnet
         from facecvt.converters.readers.from_mxnet import read_mxnet
 
         mxnet_model = load_mxnet(files)
+        if cut_at:
+            from facecvt.converters.cutting import cut_mxnet
+
+            mxnet_model = cut_mxnet(mxnet_model, cut_at)
         return mxnet_model, read_mxnet(mxnet_model, input_shapes)
     if framework == "paddle":
         from facecvt.converters.formats.paddle_model import load_paddle
         from facecvt.converters.readers.from_paddle import read_paddle
 
         paddle_model = load_paddle(files)
+        if cut_at:
+            from facecvt.converters.cutting import cut_paddle
+
+            paddle_model = cut_paddle(paddle_model, cut_at)
         return paddle_model, read_paddle(paddle_model, input_shapes)
     if framework == "onnx":
         from facecvt.converters.readers.from_onnx import read_onnx

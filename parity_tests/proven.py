@@ -86,6 +86,7 @@ def convert_and_verify(
     inputs: Mapping[str, Sequence[int | str]] | None = None,
     color: str | None = None,
     safetensors: bool = False,
+    cut_at: Sequence[str] = (),
     arch: str = "auto",
     verify: bool = True,
     progress: Progress = no_progress,
@@ -103,6 +104,7 @@ def convert_and_verify(
         inputs: shapes of inputs by name, batch included, where the source holds none or others.
         color: "RGB" or "BGR": what the images are, recorded in the input contract.
         safetensors: PyTorch target: write ``weights.safetensors`` as well.
+        cut_at: MXNet or Paddle source: values that become the outputs; what lies behind them is left out.
         arch: PyTorch target: "auto" gives a recognised architecture the public class and its keys, "none" does not.
             PyTorch source: the name of the architecture that bare weights are of, "auto" to find out.
         verify: run source and target against each other.
@@ -134,6 +136,7 @@ def convert_and_verify(
             input_shapes=inputs,
             color=color,
             safetensors=safetensors,
+            cut_at=cut_at,
             recogniser=source_names_only if arch == "none" else public_class,
             reader=torch_reader(source, asked, inputs) if source_framework == "torch" else None,
             progress=progress,
