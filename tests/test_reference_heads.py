@@ -235,7 +235,7 @@ VARIANTS = [
     ("arcface", {"interclass_threshold": 0.2, "layout": "columns", "parameter": "kernel"}),
     ("cosface", {"interclass_threshold": 0.1, "scale": 30.0}),
     ("combined", {"m1": 0.9, "m2": 0.4, "m3": 0.15, "gradient": "straight"}),
-    ("nsoftmax", {"length_eps": 1e-10, "loss_clip": 64.0}),
+    ("nsoftmax", {"length_eps": 0.5, "loss_clip": 64.0}),
     ("adaface", {"t_alpha": 1.0, "layout": "rows"}),
     ("ffc", {"loss_type": "Arc"}),
     ("ffc", {"loss_type": "SV", "hard_negatives": 5}),
@@ -342,6 +342,17 @@ def test_names_of_the_state_are_the_upstreams(torch_module, paddle_module, upstr
 def test_bad_names_and_options_are_refused(name, options, message):
     with pytest.raises(UsageError, match=re.escape(message)):
         head_spec(name, **options)
+
+
+def test_length_eps_of_the_mxnet_scripts_is_mxnets_default(mxnet_module):
+    """The recorded features are too long to tell; features of length 1e-5 do, where it halves the square."""
+    mx, short = mxnet_module, np.full((1, 16), 2.5e-6)
+    theirs = mx.nd.L2Normalization(mx.nd.array(short, dtype="float64")).asnumpy()
+    head = head_spec("insightface_arcface_mxnet_margin_softmax")
+    net = build_head(head.upstream, "torch", embedding_size=16, classes=2).double()
+    mine = net.unit(net.centres().new_tensor(short)).detach().numpy()
+    np.testing.assert_allclose(mine, theirs, rtol=1e-6)
+    assert abs(np.linalg.norm(mine) - 0.5**0.5) < 1e-6
 
 
 def test_unknown_framework_is_refused():
