@@ -29,6 +29,9 @@ TYPED = [
     ("fresnet_r18_input2_act_relu", "fresnet18", {"input": 2, "activation": "relu"}),
     ("fresnet_r18_out_GNAP_emb1024", "fresnet18", {"output": "GNAP", "embedding_size": 1024}),
     ("fresnet_r74_emb64", "fresnet74", {"embedding_size": 64}),
+    ("fresnet_r49", "iresnet50", {}),
+    ("fresnet_r49_se", "fresnet50", {"se": True}),
+    ("fresnet2018_r269_unit1", "fresnet269", {"revision": "2018", "unit": 1}),
     ("fresnet_r200", "fresnet200", {}),
     ("fresnet_r200_emb128", "fresnet200", {"embedding_size": 128}),
     ("fresnet2018_r101", "fresnet101", {"revision": "2018"}),
@@ -230,7 +233,7 @@ def test_every_variant_is_told_from_the_others(depth, revision, step):
     assert count > 10
 
 
-@pytest.mark.parametrize("depth", [depth for depth in UNITS if depth != 49])  # 49 has the units of 50
+@pytest.mark.parametrize("depth", list(UNITS))
 def test_every_depth_is_told_from_the_others(depth):
     found = proposed(from_layers(spec(f"fresnet{depth}", embedding_size=64).layers()))
     assert found.name == (f"iresnet{depth}" if depth in (18, 34, 50, 100) else f"fresnet{depth}")

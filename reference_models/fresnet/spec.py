@@ -23,6 +23,7 @@ from facecvt.reference_models.fresnet.names import NAMES
 from facecvt.reference_models.fresnet.recognition import candidates
 from facecvt.reference_models.fresnet.spelling import named
 from facecvt.reference_models.fresnet.variants import (
+    BOTTLENECK_FROM,
     LATER_DEPTHS,
     UNITS,
     architecture_name,
@@ -32,8 +33,9 @@ from facecvt.reference_models.fresnet.variants import (
     map_sizes,
     widths,
 )
+from facecvt.reference_models.iresnet.spec import UNITS as IRESNET_UNITS
 from facecvt.reference_models.mxnet_outputs import DROPOUT, OUTPUTS_OF_2018, POOLED_DROPOUT, misfit
-from facecvt.reference_models.spec import ArchitectureSpec, Family, Source, Stage, TorchClass, Upstream
+from facecvt.reference_models.spec import Alias, ArchitectureSpec, Family, Source, Stage, TorchClass, Upstream
 
 SOURCE = Source(
     "ArcFace: Additive Angular Margin Loss for Deep Face Recognition, https://arxiv.org/abs/1801.07698",
@@ -91,6 +93,19 @@ def derive(spec: ArchitectureSpec) -> ArchitectureSpec:
     )
 
 
+def upstream_aliases(depth: int) -> tuple[Alias, ...]:
+    """What upstream calls the network of this depth, where that is not the family iresnet's."""
+    names = [] if IRESNET_UNITS.get(depth) == UNITS[depth] else [f"LResNet{depth}E-IR", f"fresnet_r{depth}"]
+    aliases = [Alias(name, "mxnet") for name in names]
+    if depth >= BOTTLENECK_FROM and depth not in LATER_DEPTHS:
+        # with their units, because a bare state is told by what its upstream names stand for
+        aliases.append(Alias(f"fresnet2018_r{depth}", "mxnet", {"revision": "2018"}))
+        aliases += [
+            Alias(f"fresnet2018_r{depth}_unit{unit}", "mxnet", {"revision": "2018", "unit": unit}) for unit in (1, 2)
+        ]
+    return tuple(aliases)
+
+
 def architecture(depth: int) -> ArchitectureSpec:
     """One depth with the options of LResNet-E-IR."""
     return derive(
@@ -102,19 +117,21 @@ def architecture(depth: int) -> ArchitectureSpec:
             contracts={},
             stages=(),
             options={
-                "embedding_size": 512,
-                "output": "E",
+                # in the order in which a bare state is asked for them: what the others depend on first
                 "unit": 3,
+                "revision": "arcface_mxnet",
                 "input": 1,
                 "se": False,
                 "activation": "prelu",
-                "revision": "arcface_mxnet",
+                "output": "E",
+                "embedding_size": 512,
                 "input_size": 112,
                 "normalize": False,
                 "eps": None,
                 "dropout": None,
             },
             eps={"torch": EPS, "paddle": EPS, "mxnet": EPS},
+            aliases=upstream_aliases(depth),
         )
     )
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from facecvt.reference_models.fresnet.variants import BOTTLENECK_FROM, UNITS, architecture_name, is_plain
+from facecvt.reference_models.fresnet.variants import ALSO, BOTTLENECK_FROM, UNITS, architecture_name, is_plain
 from facecvt.reference_models.iresnet.spec import UNITS as IRESNET_UNITS
 from facecvt.reference_models.mxnet_outputs import ACTIVATIONS, OUTPUTS, OUTPUTS_OF_2018
 from facecvt.reference_models.spec import Alias
@@ -78,6 +78,7 @@ def value_of(option: str, text: str) -> Any:
 
 def alias(name: str, depth: int, options: dict[str, Any], *, of_2018: bool) -> tuple[str, Alias] | None:
     """The architecture of this depth; iresnet where the options are those of LResNet-E-IR and it has the depth."""
+    depth = ALSO.get(depth, depth)
     if depth not in UNITS:
         return None
     bottleneck = of_2018 and depth >= BOTTLENECK_FROM

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 UNITS: Mapping[int, tuple[int, int, int, int]] = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
-    49: (3, 4, 14, 3),
     50: (3, 4, 14, 3),
     74: (3, 6, 24, 3),
     90: (3, 8, 30, 3),
@@ -29,6 +28,7 @@ UNITS: Mapping[int, tuple[int, int, int, int]] = {
     200: (3, 24, 36, 3),
     269: (3, 30, 48, 8),
 }
+ALSO = {49: 50}  # another name of the same network
 LATER_DEPTHS = (98, 99, 134, 136, 140, 160)
 BOTTLENECK_FROM = 101  # layers, in the revision of 2018
 STEM = 64
