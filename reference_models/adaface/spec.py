@@ -160,23 +160,13 @@ def branch(
 
 def build(spec: ArchitectureSpec, framework: str) -> Any:
     """The net in one framework, weights as initialised."""
-    units = tuple(stage.units for stage in spec.stages)
-    kind = (units, is_bottleneck(spec), has_se(spec))
-    input_size, size, normalize = spec.options["input_size"], spec.embedding_size, spec.normalised
+    net, size = spec.net_module(framework), spec.embedding_size
+    kind = (tuple(stage.units for stage in spec.stages), is_bottleneck(spec), has_se(spec))
     dropout = 0.4 if spec.options["dropout"] is None else spec.options["dropout"]
-    eps = spec.eps[framework] if spec.options["eps"] is None else spec.options["eps"]
-    if framework == "torch":
-        from facecvt.reference_models.adaface import net_torch
-
-        return net_torch.AdaFaceIR(*kind, input_size, size, dropout, eps, normalize)
-    if framework == "paddle":
-        from facecvt.reference_models.adaface import net_paddle
-
-        return net_paddle.AdaFaceIR(*kind, input_size, size, dropout, eps, normalize)
-    from facecvt.reference_models.adaface import net_mxnet
-
-    # a symbol takes its sizes from what it is fed
-    return net_mxnet.adaface(*kind, size, dropout, eps, normalize)
+    rest = (dropout, spec.eps_in(framework), spec.normalised)
+    if framework == "mxnet":  # a symbol takes its sizes from what it is fed
+        return net.adaface(*kind, size, *rest)
+    return net.AdaFaceIR(*kind, spec.options["input_size"], size, *rest)
 
 
 def torch_class(spec: ArchitectureSpec) -> TorchClass:

@@ -265,20 +265,10 @@ def layers(spec: ArchitectureSpec) -> list[Layer]:
 
 def build(spec: ArchitectureSpec, framework: str) -> Any:
     """The net in one framework, weights as initialised."""
-    eps = spec.eps[framework] if spec.options["eps"] is None else spec.options["eps"]
+    net = spec.net_module(framework)
+    make = net.blazeface if framework == "mxnet" else net.BlazeFace
     names = ("blaze_filters", "double_blaze_filters", "use_5x5kernel", "act", "neck_type", "joined")
-    arguments = (*(spec.options[name] for name in names), eps)
-    if framework == "torch":
-        from facecvt.reference_models.blazeface import net_torch
-
-        return net_torch.BlazeFace(*arguments)
-    if framework == "paddle":
-        from facecvt.reference_models.blazeface import net_paddle
-
-        return net_paddle.BlazeFace(*arguments)
-    from facecvt.reference_models.blazeface import net_mxnet
-
-    return net_mxnet.blazeface(*arguments)
+    return make(*(spec.options[name] for name in names), spec.eps_in(framework))
 
 
 def torch_class(spec: ArchitectureSpec) -> TorchClass:

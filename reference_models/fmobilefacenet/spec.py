@@ -173,22 +173,12 @@ def layers(spec: ArchitectureSpec) -> list[Layer]:
 
 def build(spec: ArchitectureSpec, framework: str) -> Any:
     """The net in one framework, weights as initialised."""
-    given = spec.options
-    size, blocks, output = spec.embedding_size, given["blocks"], given["output"]
-    upstream = POOLED_DROPOUT if output.endswith("X") else DROPOUT
+    net, given = spec.net_module(framework), spec.options
+    make = net.fmobilefacenet if framework == "mxnet" else net.FMobileFaceNet
+    upstream = POOLED_DROPOUT if given["output"].endswith("X") else DROPOUT
     dropout = upstream if given["dropout"] is None else given["dropout"]
-    eps = spec.eps[framework] if given["eps"] is None else given["eps"]
-    if framework == "torch":
-        from facecvt.reference_models.fmobilefacenet import net_torch
-
-        return net_torch.FMobileFaceNet(size, blocks, output, dropout, eps, spec.normalised)
-    if framework == "paddle":
-        from facecvt.reference_models.fmobilefacenet import net_paddle
-
-        return net_paddle.FMobileFaceNet(size, blocks, output, dropout, eps, spec.normalised)
-    from facecvt.reference_models.fmobilefacenet import net_mxnet
-
-    return net_mxnet.fmobilefacenet(size, blocks, output, dropout, eps, spec.normalised)
+    eps = spec.eps_in(framework)
+    return make(spec.embedding_size, given["blocks"], given["output"], dropout, eps, spec.normalised)
 
 
 def torch_class(spec: ArchitectureSpec) -> TorchClass:

@@ -150,28 +150,18 @@ def layers(spec: ArchitectureSpec) -> list[Layer]:
 
 def build(spec: ArchitectureSpec, framework: str) -> Any:
     """The net in one framework, weights as initialised."""
-    given = spec.options
+    net, given = spec.net_module(framework), spec.options
+    make = net.fmobilenet if framework == "mxnet" else net.FMobileNet
     upstream = POOLED_DROPOUT if given["output"].endswith("X") else DROPOUT
-    arguments = (
+    return make(
         spec.embedding_size,
         given["multiplier"],
         given["output"],
         given["input_size"] // 112,
         upstream if given["dropout"] is None else given["dropout"],
-        spec.eps[framework] if given["eps"] is None else given["eps"],
+        spec.eps_in(framework),
         spec.normalised,
     )
-    if framework == "torch":
-        from facecvt.reference_models.fmobilenet import net_torch
-
-        return net_torch.FMobileNet(*arguments)
-    if framework == "paddle":
-        from facecvt.reference_models.fmobilenet import net_paddle
-
-        return net_paddle.FMobileNet(*arguments)
-    from facecvt.reference_models.fmobilenet import net_mxnet
-
-    return net_mxnet.fmobilenet(*arguments)
 
 
 def torch_class(spec: ArchitectureSpec) -> TorchClass:

@@ -118,20 +118,13 @@ def names(spec: ArchitectureSpec) -> dict[str, FrameworkNames]:
 
 def build(spec: ArchitectureSpec, framework: str) -> Any:
     """The net in one framework, weights as initialised."""
-    units, size, head = tuple(stage.units for stage in spec.stages), spec.embedding_size, spec.options["fc_type"]
+    net, eps = spec.net_module(framework), spec.eps_in(framework)
     dropout = 0.4 if spec.options["dropout"] is None else spec.options["dropout"]
-    eps = spec.eps[framework] if spec.options["eps"] is None else spec.options["eps"]
-    if framework == "torch":
-        from facecvt.reference_models.fresresnet import net_torch
-
-        return net_torch.FresResNet(units, size, head, dropout, flattens(spec), eps)
+    first = (tuple(stage.units for stage in spec.stages), spec.embedding_size, spec.options["fc_type"], dropout)
     if framework == "paddle":
-        from facecvt.reference_models.fresresnet import net_paddle
-
-        return net_paddle.FresResNet(units, size, head, dropout, eps, spec.options["static"])
-    from facecvt.reference_models.fresresnet import net_mxnet
-
-    return net_mxnet.fresresnet(units, size, head, dropout, flattens(spec), eps)
+        return net.FresResNet(*first, eps, spec.options["static"])
+    make = net.fresresnet if framework == "mxnet" else net.FresResNet
+    return make(*first, flattens(spec), eps)
 
 
 def torch_class(spec: ArchitectureSpec) -> TorchClass:

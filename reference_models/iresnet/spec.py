@@ -111,20 +111,12 @@ def layers(spec: ArchitectureSpec) -> list[Layer]:
 
 def build(spec: ArchitectureSpec, framework: str) -> Any:
     """The net in one framework, weights as initialised."""
+    net = spec.net_module(framework)
+    make = net.iresnet if framework == "mxnet" else net.IResNet
+    upstream = 0.4 if framework == "mxnet" else 0.0
+    dropout = upstream if spec.options["dropout"] is None else spec.options["dropout"]
     units = tuple(stage.units for stage in spec.stages)
-    size, normalize, dropout = spec.embedding_size, spec.normalised, spec.options["dropout"]
-    eps = spec.eps[framework] if spec.options["eps"] is None else spec.options["eps"]
-    if framework == "torch":
-        from facecvt.reference_models.iresnet import net_torch
-
-        return net_torch.IResNet(units, size, dropout or 0.0, eps, normalize)
-    if framework == "paddle":
-        from facecvt.reference_models.iresnet import net_paddle
-
-        return net_paddle.IResNet(units, size, dropout or 0.0, eps, normalize)
-    from facecvt.reference_models.iresnet import net_mxnet
-
-    return net_mxnet.iresnet(units, size, 0.4 if dropout is None else dropout, eps, normalize)
+    return make(units, spec.embedding_size, dropout, spec.eps_in(framework), spec.normalised)
 
 
 def torch_class(spec: ArchitectureSpec) -> TorchClass:

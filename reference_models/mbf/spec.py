@@ -146,21 +146,14 @@ def build(spec: ArchitectureSpec, framework: str) -> Any:
     Raises:
         UsageError: fp16 of another framework than PyTorch.
     """
-    size, blocks, scale, normalize = spec.embedding_size, BLOCKS[spec.name], spec.options["scale"], spec.normalised
-    eps = spec.eps[framework] if spec.options["eps"] is None else spec.options["eps"]
-    if framework == "torch":
-        from facecvt.reference_models.mbf import net_torch
-
-        return net_torch.MobileFaceNet(size, blocks, scale, spec.options["fp16"], eps, normalize)
-    if spec.options["fp16"]:
+    if spec.options["fp16"] and framework != "torch":
         raise UsageError(f"fp16 is an option of {spec.name} in PyTorch; there is none in {framework}")
-    if framework == "paddle":
-        from facecvt.reference_models.mbf import net_paddle
-
-        return net_paddle.MobileFaceNet(size, blocks, scale, epsilon=eps, normalize=normalize)
-    from facecvt.reference_models.mbf import net_mxnet
-
-    return net_mxnet.mobilefacenet(size, blocks, scale, eps=eps, normalize=normalize)
+    net = spec.net_module(framework)
+    first = (spec.embedding_size, BLOCKS[spec.name], spec.options["scale"])
+    last = (spec.eps_in(framework), spec.normalised)
+    if framework == "torch":
+        return net.MobileFaceNet(*first, spec.options["fp16"], *last)
+    return (net.mobilefacenet if framework == "mxnet" else net.MobileFaceNet)(*first, *last)
 
 
 def torch_class(spec: ArchitectureSpec) -> TorchClass:

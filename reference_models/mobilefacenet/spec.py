@@ -128,21 +128,13 @@ def build(spec: ArchitectureSpec, framework: str) -> Any:
     Raises:
         UsageError: fp16 of another framework than PyTorch.
     """
-    size, setting, normalize = spec.embedding_size, spec.options["setting"], spec.normalised
-    eps = spec.eps[framework] if spec.options["eps"] is None else spec.options["eps"]
-    if framework == "torch":
-        from facecvt.reference_models.mobilefacenet import net_torch
-
-        return net_torch.MobileFaceNet(size, setting, eps, normalize, spec.options["fp16"])
-    if spec.options["fp16"]:
+    if spec.options["fp16"] and framework != "torch":
         raise UsageError(f"fp16 is an option of {spec.name} in PyTorch; there is none in {framework}")
-    if framework == "paddle":
-        from facecvt.reference_models.mobilefacenet import net_paddle
-
-        return net_paddle.MobileFaceNet(size, setting, eps, normalize)
-    from facecvt.reference_models.mobilefacenet import net_mxnet
-
-    return net_mxnet.mobilefacenet(size, setting, eps, normalize)
+    net = spec.net_module(framework)
+    arguments = (spec.embedding_size, spec.options["setting"], spec.eps_in(framework), spec.normalised)
+    if framework == "torch":
+        return net.MobileFaceNet(*arguments, spec.options["fp16"])
+    return (net.mobilefacenet if framework == "mxnet" else net.MobileFaceNet)(*arguments)
 
 
 def torch_class(spec: ArchitectureSpec) -> TorchClass:

@@ -142,21 +142,10 @@ def layers(spec: ArchitectureSpec) -> list[Layer]:
 
 def build(spec: ArchitectureSpec, framework: str) -> Any:
     """The net in one framework, weights as initialised."""
-    options = spec.options
+    net, options = spec.net_module(framework), spec.options
+    make = net.mobilenet_v2 if framework == "mxnet" else net.MobileNetV2
     dropout = 0.2 if options["dropout"] is None else options["dropout"]
-    eps = spec.eps[framework] if options["eps"] is None else options["eps"]
-    arguments = (spec.embedding_size, options["alpha"], options["narrow_last"], dropout, eps)
-    if framework == "torch":
-        from facecvt.reference_models.mobilenet_v2 import net_torch
-
-        return net_torch.MobileNetV2(*arguments)
-    if framework == "paddle":
-        from facecvt.reference_models.mobilenet_v2 import net_paddle
-
-        return net_paddle.MobileNetV2(*arguments)
-    from facecvt.reference_models.mobilenet_v2 import net_mxnet
-
-    return net_mxnet.mobilenet_v2(*arguments)
+    return make(spec.embedding_size, options["alpha"], options["narrow_last"], dropout, spec.eps_in(framework))
 
 
 def torch_class(spec: ArchitectureSpec) -> TorchClass:

@@ -144,19 +144,9 @@ def layers(spec: ArchitectureSpec) -> list[Layer]:
 
 def build(spec: ArchitectureSpec, framework: str) -> Any:
     """The net in one framework, weights as initialised."""
-    eps = spec.eps[framework] if spec.options["eps"] is None else spec.options["eps"]
-    arguments = (kind_of(spec) == "large", spec.embedding_size, eps)
-    if framework == "torch":
-        from facecvt.reference_models.mobilenet_v3 import net_torch
-
-        return net_torch.MobileNetV3(*arguments)
-    if framework == "paddle":
-        from facecvt.reference_models.mobilenet_v3 import net_paddle
-
-        return net_paddle.MobileNetV3(*arguments)
-    from facecvt.reference_models.mobilenet_v3 import net_mxnet
-
-    return net_mxnet.mobilenet_v3(*arguments)
+    net = spec.net_module(framework)
+    make = net.mobilenet_v3 if framework == "mxnet" else net.MobileNetV3
+    return make(kind_of(spec) == "large", spec.embedding_size, spec.eps_in(framework))
 
 
 def torch_class(spec: ArchitectureSpec) -> TorchClass:

@@ -155,20 +155,10 @@ def squeeze_and_excitation(net: LayerList, name: str, x: str, channels: int) -> 
 
 def build(spec: ArchitectureSpec, framework: str) -> Any:
     """The net in one framework, weights as initialised."""
+    net = spec.net_module(framework)
+    make = net.mobilenet_v3 if framework == "mxnet" else net.MobileNetV3
     dropout = 0.2 if spec.options["dropout"] is None else spec.options["dropout"]
-    eps = spec.eps[framework] if spec.options["eps"] is None else spec.options["eps"]
-    arguments = (kind_of(spec) == "large", spec.embedding_size, dropout, eps)
-    if framework == "torch":
-        from facecvt.reference_models.mobilenet_v3_torchvision import net_torch
-
-        return net_torch.MobileNetV3(*arguments)
-    if framework == "paddle":
-        from facecvt.reference_models.mobilenet_v3_torchvision import net_paddle
-
-        return net_paddle.MobileNetV3(*arguments)
-    from facecvt.reference_models.mobilenet_v3_torchvision import net_mxnet
-
-    return net_mxnet.mobilenet_v3(*arguments)
+    return make(kind_of(spec) == "large", spec.embedding_size, dropout, spec.eps_in(framework))
 
 
 def torch_class(spec: ArchitectureSpec) -> TorchClass:

@@ -216,20 +216,13 @@ def branch(
 
 def build(spec: ArchitectureSpec, framework: str) -> Any:
     """The net in one framework, weights as initialised."""
-    options = dict(spec.options)
-    eps = options.pop("eps") or spec.eps[framework]
+    net, options = spec.net_module(framework), dict(spec.options)
+    options.pop("eps")
+    options["epsilon" if framework == "paddle" else "eps"] = spec.eps_in(framework)
     options |= {"units": tuple(stage.units for stage in spec.stages), "bottleneck": is_bottleneck(spec)}
-    if framework == "torch":
-        from facecvt.reference_models.resnet import net_torch
-
-        return (net_torch.FaceResNet if is_face(spec) else net_torch.ResNet)(**options, eps=eps)
-    if framework == "paddle":
-        from facecvt.reference_models.resnet import net_paddle
-
-        return (net_paddle.FaceResNet if is_face(spec) else net_paddle.ResNet)(**options, epsilon=eps)
-    from facecvt.reference_models.resnet import net_mxnet
-
-    return (net_mxnet.face_resnet if is_face(spec) else net_mxnet.resnet)(**options, eps=eps)
+    if framework == "mxnet":
+        return (net.face_resnet if is_face(spec) else net.resnet)(**options)
+    return (net.FaceResNet if is_face(spec) else net.ResNet)(**options)
 
 
 def torch_class(spec: ArchitectureSpec) -> TorchClass:

@@ -155,19 +155,9 @@ def layers(spec: ArchitectureSpec) -> list[Layer]:
 
 def build(spec: ArchitectureSpec, framework: str) -> Any:
     """The net in one framework, weights as initialised."""
-    eps = spec.eps[framework] if spec.options["eps"] is None else spec.options["eps"]
-    arguments = (spec.options["width"], spec.options["arch"], spec.embedding_size, spec.options["relu"], eps)
-    if framework == "torch":
-        from facecvt.reference_models.slimfacenet import net_torch
-
-        return net_torch.SlimFaceNet(*arguments)
-    if framework == "paddle":
-        from facecvt.reference_models.slimfacenet import net_paddle
-
-        return net_paddle.SlimFaceNet(*arguments)
-    from facecvt.reference_models.slimfacenet import net_mxnet
-
-    return net_mxnet.slimfacenet(*arguments)
+    net, options = spec.net_module(framework), spec.options
+    make = net.slimfacenet if framework == "mxnet" else net.SlimFaceNet
+    return make(options["width"], options["arch"], spec.embedding_size, options["relu"], spec.eps_in(framework))
 
 
 def torch_class(spec: ArchitectureSpec) -> TorchClass:
