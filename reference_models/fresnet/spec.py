@@ -144,24 +144,15 @@ def dropout(spec: ArchitectureSpec) -> float:
 
 def build(spec: ArchitectureSpec, framework: str) -> Any:
     """The net in one framework, weights as initialised."""
-    arguments = constructor(spec)
-    arguments |= {
+    net = spec.net_module(framework)
+    arguments = constructor(spec) | {
         "units": UNITS[depth_of(spec)],
         "dropout": dropout(spec),
-        "eps": spec.eps[framework] if spec.options["eps"] is None else spec.options["eps"],
+        "epsilon" if framework == "paddle" else "eps": spec.eps_in(framework),
     }
-    if framework == "torch":
-        from facecvt.reference_models.fresnet import net_torch
-
-        return net_torch.FResNet(**arguments)
-    if framework == "paddle":
-        from facecvt.reference_models.fresnet import net_paddle
-
-        arguments["epsilon"] = arguments.pop("eps")
-        return net_paddle.FResNet(**arguments)
-    from facecvt.reference_models.fresnet import net_mxnet
-
-    return net_mxnet.fresnet(**{net_mxnet.UPSTREAM.get(name, name): value for name, value in arguments.items()})
+    if framework == "mxnet":
+        return net.fresnet(**{net.UPSTREAM.get(name, name): value for name, value in arguments.items()})
+    return net.FResNet(**arguments)
 
 
 def constructor(spec: ArchitectureSpec) -> dict[str, Any]:
