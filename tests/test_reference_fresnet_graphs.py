@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,12 @@ from facecvt.converters.formats.mapped import as_numpy
 from facecvt.converters.formats.mxnet_model import load_mxnet
 from facecvt.converters.formats.mxnet_params import write_params
 from facecvt.converters.formats.torch_state import read_state_dict
+from facecvt.converters.graph import Builder
+from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.readers.from_mxnet import read_mxnet
 from facecvt.parity_tests.verify import verify
 from facecvt.reference_models import build, resolve, spec
+from facecvt.reference_models.graph_skeleton import from_graph
 from facecvt.reference_models.materialise import write_reference
 from facecvt.reference_models.public_class import public_class
 from facecvt.reference_models.recognise import recognise
@@ -182,6 +186,53 @@ def test_a_stride_in_another_place_is_another_network(tmp_path, mxnet_module):
     first["stride"], second["stride"] = "(2, 2)", "(1, 1)"
     path.write_text(json.dumps(symbol), encoding="utf-8")
     assert recognise(graph_of(path)) is None
+
+
+def pixel_length(b, x, *, axes=(1,), op="ReduceSum"):
+    if op == "ReduceL2":
+        return b.emit(op, [x, b.const(list(axes))], keepdims=1)
+    return b.emit("Sqrt", [b.emit(op, [b.emit("Mul", [x, x]), b.const(list(axes))], keepdims=1)])
+
+
+def weighted_graph(*, length, mean_axes=None, keepdims=1, tiled=False, own=True):
+    """x * (mean(l) / l) in one of its spellings."""
+    b = Builder("onnx", "weighted")
+    x = b.input("x", ["n", 8, 7, 7], ir.DataType.FLOAT)
+    b.begin("", "a")
+    y = b.emit("Relu", [x])
+    lengths = length(b, y)
+    inputs = [lengths] if mean_axes is None else [lengths, b.const(list(mean_axes))]
+    factor = b.emit("Div", [b.emit("ReduceMean", inputs, keepdims=keepdims), lengths])
+    factor = b.emit("Tile", [factor, b.const([1, 8, 1, 1])]) if tiled else factor
+    b.output(b.emit("Mul", [factor, y if own else b.emit("Sigmoid", [y])]), "y")
+    return [piece.op for piece in from_graph(b.graph).pieces]
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        {"length": pixel_length, "mean_axes": (0, 1, 2, 3), "tiled": True},
+        {"length": pixel_length, "keepdims": 0},
+        {"length": partial(pixel_length, op="ReduceL2"), "mean_axes": (-1, -2, -3, -4)},
+    ],
+    ids=["MXNet's", "PyTorch's", "a norm"],
+)
+def test_norm_aware_weighting_is_read_in_every_spelling(spelling):
+    assert weighted_graph(**spelling)[-1] == "NormAware"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"length": pixel_length, "mean_axes": (1, 2, 3)},
+        {"length": partial(pixel_length, axes=(2,))},
+        {"length": partial(pixel_length, op="ReduceMean")},
+        {"length": pixel_length, "own": False},
+    ],
+    ids=["mean of each picture", "length of rows", "mean of squares", "another map"],
+)
+def test_another_weighting_is_none(other):
+    assert "NormAware" not in weighted_graph(**other)
 
 
 CONVERTED = [
