@@ -2,8 +2,8 @@
 
     python benchmarks/real_models.py [--only TEXT] [--print]
 
-The models are those of ``facecvt.parity_tests.real_models``; they lie in ../shared/models, or where FACECVT_REAL_MODELS
-says. Exit status 1 where a verdict is not "agree" or a figure is beyond its goal.
+The models are those of ``facecvt.parity_tests.support.real_models``; they lie in ../shared/models, or where
+FACECVT_REAL_MODELS says. Exit status 1 where a verdict is not "agree" or a figure is beyond its goal.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from readme_block import fill_block
 
 from facecvt.converters.errors import FacecvtError
-from facecvt.parity_tests.real_models import (
+from facecvt.parity_tests.support.real_models import (
     LARGEST_ONE_MINUS_COS,
     LARGEST_REL_RMSE,
     RealModel,

@@ -7,15 +7,14 @@ from facecvt.converters.errors import AttributeValueError
 from facecvt.converters.formats.mxnet_symbol import MxnetNode
 from facecvt.converters.graph import constant, name_of
 from facecvt.converters.ops.registry import table
-from facecvt.parity_tests.single_op import (
-    hold_targets,
+from facecvt.parity_tests.support.single_op import (
     mxnet_sample,
     onnx_sample,
     paddle_op_sample,
     paddle_sample,
     random_array,
-    read_sample,
 )
+from facecvt.parity_tests.support.single_op_targets import hold_targets, read_sample
 
 FAMILIES = ("activation", "prelu", "clipped")
 # every piece of every function, the joints between pieces, and numbers far out

@@ -5,8 +5,8 @@ import pytest
 
 from facecvt.converters.formats.mxnet_model import MxnetModel
 from facecvt.converters.formats.mxnet_symbol import read_symbol
-from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, spread, uncovered
-from facecvt.parity_tests.single_op import Sample, random_array, skip_without
+from facecvt.parity_tests.support.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, spread, uncovered
+from facecvt.parity_tests.support.single_op import Sample, random_array, skip_without
 
 X = random_array(2, 3, 4, 5)
 WHOLE = np.float32([[1.9, -1.9, 0.0, 300.5]])

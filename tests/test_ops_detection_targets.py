@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from facecvt.parity_tests.operator_cases import Case, mxnet, paddle, spread, uncovered
-from facecvt.parity_tests.single_op import random_array, read_sample
+from facecvt.parity_tests.support.operator_cases import Case, mxnet, paddle, spread, uncovered
+from facecvt.parity_tests.support.single_op import random_array
+from facecvt.parity_tests.support.single_op_targets import read_sample
 
 FEATURE, IMAGE = random_array(1, 2, 3, 4), random_array(1, 3, 25, 30)
 LOW = random_array(5, 2, low=0.0, high=2.0)

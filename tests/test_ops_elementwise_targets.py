@@ -3,8 +3,17 @@
 import numpy as np
 import pytest
 
-from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, paddle_op, spread, uncovered
-from facecvt.parity_tests.single_op import random_array
+from facecvt.parity_tests.support.operator_cases import (
+    Case,
+    mxnet,
+    onnx,
+    onnx_graph,
+    paddle,
+    paddle_op,
+    spread,
+    uncovered,
+)
+from facecvt.parity_tests.support.single_op import random_array
 
 A, B = random_array(2, 3, 4, 5), random_array(2, 3, 4, 5, seed=1)
 ROW, CHANNELS, COLUMN = random_array(5), random_array(3), random_array(3, 1, 1)

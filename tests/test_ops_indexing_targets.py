@@ -3,8 +3,18 @@
 import numpy as np
 import pytest
 
-from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, paddle_op, spread, uncovered
-from facecvt.parity_tests.single_op import hold_targets, mxnet_sample, random_array, read_sample
+from facecvt.parity_tests.support.operator_cases import (
+    Case,
+    mxnet,
+    onnx,
+    onnx_graph,
+    paddle,
+    paddle_op,
+    spread,
+    uncovered,
+)
+from facecvt.parity_tests.support.single_op import mxnet_sample, random_array
+from facecvt.parity_tests.support.single_op_targets import hold_targets, read_sample
 
 X, SMALL = random_array(4, 6, 5, 7), random_array(2, 3, 4, 7)
 TIES = np.float32([[1, 3, 3, 2], [5, 5, 0, 5]])

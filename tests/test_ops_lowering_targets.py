@@ -8,10 +8,11 @@ from facecvt.converters.errors import ConversionError
 from facecvt.converters.ops.registry import lowerings
 from facecvt.converters.readers.from_onnx import read_onnx
 from facecvt.converters.writers.to_onnx import write_onnx
-from facecvt.parity_tests.operator_cases import Case
-from facecvt.parity_tests.operator_cases import onnx as of_onnx
 from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime
-from facecvt.parity_tests.single_op import compare, random_array, read_sample
+from facecvt.parity_tests.support.operator_cases import Case
+from facecvt.parity_tests.support.operator_cases import onnx as of_onnx
+from facecvt.parity_tests.support.single_op import random_array
+from facecvt.parity_tests.support.single_op_targets import compare, read_sample
 
 X, ONES = random_array(2, 3, 4, 5), random_array(1, 3, 1, 1)
 TIES = np.float32([[1, 2, 3], [3, 2, np.nan]])

@@ -5,8 +5,18 @@ import pytest
 
 from facecvt.converters.errors import AttributeValueError
 from facecvt.converters.graph import attribute, constant
-from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, paddle_op, spread, uncovered
-from facecvt.parity_tests.single_op import hold_targets, mxnet_sample, paddle_sample, random_array, read_sample
+from facecvt.parity_tests.support.operator_cases import (
+    Case,
+    mxnet,
+    onnx,
+    onnx_graph,
+    paddle,
+    paddle_op,
+    spread,
+    uncovered,
+)
+from facecvt.parity_tests.support.single_op import mxnet_sample, paddle_sample, random_array
+from facecvt.parity_tests.support.single_op_targets import hold_targets, read_sample
 
 X, MAPS, DEEP = random_array(3, 6), random_array(2, 3, 2, 4), random_array(2, 3, 4, 6)
 W, WM, B = random_array(5, 6, seed=1), random_array(5, 24, seed=1), random_array(5, seed=2)

@@ -28,7 +28,8 @@ from facecvt.converters.sizes import (
 )
 from facecvt.parity_tests.oracle.onnx_model import OnnxOracle
 from facecvt.parity_tests.runtimes.open_target import open_target
-from facecvt.parity_tests.single_op import compare, random_array
+from facecvt.parity_tests.support.single_op import random_array
+from facecvt.parity_tests.support.single_op_targets import compare
 from facecvt.parity_tests.verify import verify
 
 N, H, W = Size(1, ("n",)), Size(1, ("h",)), Size(1, ("w",))

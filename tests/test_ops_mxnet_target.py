@@ -15,11 +15,11 @@ from facecvt.converters.errors import ConversionError, UnsupportedOperatorsError
 from facecvt.converters.ops.registry import table
 from facecvt.converters.readers.from_onnx import read_onnx
 from facecvt.converters.writers.to_mxnet import write_mxnet
-from facecvt.parity_tests.operator_cases import OPSETS
-from facecvt.parity_tests.oracle.onnx_cases import CASES, Case
 from facecvt.parity_tests.oracle.onnx_model import OnnxOracle
 from facecvt.parity_tests.runtimes.runtime_mxnet import MxnetRuntime
-from facecvt.parity_tests.single_op import compare
+from facecvt.parity_tests.support.onnx_cases import CASES, Case
+from facecvt.parity_tests.support.operator_cases import OPSETS
+from facecvt.parity_tests.support.single_op_targets import compare
 
 TOLERANCE = 5e-6  # of the largest magnitude, against float64: MXNet's kernels add in float32
 # operators of which every input is data; of all others only the first is

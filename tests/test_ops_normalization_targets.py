@@ -6,15 +6,14 @@ import pytest
 from facecvt.converters.errors import AttributeValueError, WeightsError
 from facecvt.converters.graph import constant
 from facecvt.converters.ops.registry import table
-from facecvt.parity_tests.single_op import (
-    hold_targets,
+from facecvt.parity_tests.support.single_op import (
     mxnet_sample,
     onnx_sample,
     paddle_op_sample,
     paddle_sample,
     random_array,
-    read_sample,
 )
+from facecvt.parity_tests.support.single_op_targets import hold_targets, read_sample
 
 FAMILIES = ("normalization", "sample_norms", "length_norms")
 X = random_array(3, 4, 5, 6)

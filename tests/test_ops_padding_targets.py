@@ -7,14 +7,9 @@ import pytest
 
 from facecvt.converters.errors import ConversionError
 from facecvt.converters.writers.to_onnx import write_onnx
-from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, paddle, paddle_op, spread, uncovered
-from facecvt.parity_tests.single_op import (
-    Sample,
-    hold_targets,
-    onnx_sample,
-    random_array,
-    read_sample,
-)
+from facecvt.parity_tests.support.operator_cases import Case, mxnet, onnx, paddle, paddle_op, spread, uncovered
+from facecvt.parity_tests.support.single_op import Sample, onnx_sample, random_array
+from facecvt.parity_tests.support.single_op_targets import hold_targets, read_sample
 
 X, VOLUME, LINE = random_array(2, 3, 4, 5), random_array(1, 2, 3, 4, 5), random_array(2, 3, 6)
 UNEVEN = (0, 0, 0, 0, 1, 2, 3, 0)

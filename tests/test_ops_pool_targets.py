@@ -6,15 +6,8 @@ import pytest
 from facecvt.converters.errors import AttributeValueError
 from facecvt.converters.formats.mxnet_symbol import MxnetNode
 from facecvt.converters.ops.registry import table
-from facecvt.parity_tests.single_op import (
-    compare,
-    hold_targets,
-    mxnet_sample,
-    onnx_sample,
-    paddle_sample,
-    random_array,
-    read_sample,
-)
+from facecvt.parity_tests.support.single_op import mxnet_sample, onnx_sample, paddle_sample, random_array
+from facecvt.parity_tests.support.single_op_targets import compare, hold_targets, read_sample
 
 X = random_array(2, 3, 12, 11) - 3.0  # mostly negative: a maximum over zeros of padding would show
 LINE = random_array(2, 3, 10) - 3.0

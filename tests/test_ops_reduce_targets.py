@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, paddle, paddle_op, spread, uncovered
-from facecvt.parity_tests.single_op import hold_targets, mxnet_sample, random_array, read_sample
+from facecvt.parity_tests.support.operator_cases import Case, mxnet, onnx, paddle, paddle_op, spread, uncovered
+from facecvt.parity_tests.support.single_op import mxnet_sample, random_array
+from facecvt.parity_tests.support.single_op_targets import hold_targets, read_sample
 
 X, LINE = random_array(2, 3, 4, 5), random_array(6)
 FREE = {"x": [-1, 3, -1, -1]}

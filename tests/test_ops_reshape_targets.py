@@ -8,8 +8,18 @@ from facecvt.converters.graph import Builder
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops.registry import rule_for
 from facecvt.converters.source_ops import MxnetOp
-from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, paddle_op, spread, uncovered
-from facecvt.parity_tests.single_op import hold_targets, mxnet_sample, random_array, read_sample
+from facecvt.parity_tests.support.operator_cases import (
+    Case,
+    mxnet,
+    onnx,
+    onnx_graph,
+    paddle,
+    paddle_op,
+    spread,
+    uncovered,
+)
+from facecvt.parity_tests.support.single_op import mxnet_sample, random_array
+from facecvt.parity_tests.support.single_op_targets import hold_targets, read_sample
 
 X, LINE, VOLUME = random_array(2, 6, 4, 5), random_array(7), random_array(2, 3, 2, 2, 5)
 FREE = {"x": [-1, 6, -1, -1]}

@@ -4,8 +4,18 @@ import numpy as np
 import pytest
 
 from facecvt.converters.ops.nearest_maps import torch_mode_of_nearest
-from facecvt.parity_tests.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, paddle_op, spread, uncovered
-from facecvt.parity_tests.single_op import hold_targets, mxnet_sample, random_array, read_sample
+from facecvt.parity_tests.support.operator_cases import (
+    Case,
+    mxnet,
+    onnx,
+    onnx_graph,
+    paddle,
+    paddle_op,
+    spread,
+    uncovered,
+)
+from facecvt.parity_tests.support.single_op import mxnet_sample, random_array
+from facecvt.parity_tests.support.single_op_targets import hold_targets, read_sample
 
 X, SMALL, LINE = random_array(2, 3, 5, 6), random_array(1, 2, 3, 4), random_array(2, 3, 7)
 VOLUME = random_array(1, 2, 3, 4, 5)

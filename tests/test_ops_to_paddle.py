@@ -18,9 +18,10 @@ import pytest
 from facecvt.converters.errors import ConversionError
 from facecvt.converters.ops.registry import table
 from facecvt.converters.writers.to_paddle import paddle_program, write_paddle
-from facecvt.parity_tests.operator_cases import Case
-from facecvt.parity_tests.single_op import Sample, onnx_sample, random_array, read_sample
-from facecvt.parity_tests.single_op_to_paddle import hold_paddle
+from facecvt.parity_tests.support.operator_cases import Case
+from facecvt.parity_tests.support.single_op import Sample, onnx_sample, random_array
+from facecvt.parity_tests.support.single_op_targets import read_sample
+from facecvt.parity_tests.support.single_op_to_paddle import hold_paddle
 
 Maker = Callable[[Path], Sample]
 
@@ -56,6 +57,8 @@ REFUSED = {
     r"MaxPool-max-dilated": "dilated window",
     r"Pad-2x3x4x5,mode=edge#2$": "behind the second",
 }
+# Operators of detectors' last steps, which Paddle does not have one by one; they are refused by name.
+WITHOUT_PADDLE_FORM = {"NonMaxSuppression", "GatherND", "ScatterElements", "TopK"}
 # Operators that facecvt does not read from a Paddle program, or whose Paddle form its oracle does not know.
 NOT_READ_AGAIN = {"where_index", "conv3d", "conv3d_transpose", "pool3d"}
 
@@ -156,7 +159,7 @@ def test_paddle_computes_the_same(index: int, tmp_path: Path) -> None:
 def test_every_operator_has_a_case() -> None:
     """Identity is only there where an output repeats another value; the writer's tests have it."""
     assert set(table("to_paddle")) - {name.partition("-")[0] for name, _ in CASES} == {"Identity"}
-    assert set(table("to_torch")) <= set(table("to_paddle"))
+    assert set(table("to_torch")) - set(table("to_paddle")) <= WITHOUT_PADDLE_FORM
 
 
 def test_every_refusal_is_met() -> None:

@@ -17,8 +17,9 @@ from facecvt.converters.errors import AttributeValueError, ConversionError, Unsu
 from facecvt.converters.formats.mxnet_model import MxnetModel
 from facecvt.converters.formats.mxnet_symbol import MxnetNode, MxnetSymbol
 from facecvt.parity_tests.oracle.mxnet_attributes import MXNET_OPERATORS
-from facecvt.parity_tests.oracle.mxnet_cases import CASES, Case
 from facecvt.parity_tests.oracle.mxnet_symbol import MxnetOracle
+from facecvt.parity_tests.support.mxnet_case import Case
+from facecvt.parity_tests.support.mxnet_cases import CASES
 
 AUX = {"moving_mean", "moving_var"}
 

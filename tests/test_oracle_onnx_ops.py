@@ -17,8 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from facecvt.converters.errors import AttributeValueError, FormatError, UnsupportedOperatorsError
 from facecvt.parity_tests.oracle.onnx_attributes import ONNX_OPERATORS
-from facecvt.parity_tests.oracle.onnx_cases import CASES, Case
 from facecvt.parity_tests.oracle.onnx_model import OnnxOracle
+from facecvt.parity_tests.support.onnx_cases import CASES, Case
 
 
 def operand_arrays(case: Case, real: type) -> list[np.ndarray | None]:

@@ -15,7 +15,7 @@ from facecvt.converters.formats.locate import locate
 from facecvt.converters.formats.paddle_model import load_paddle
 from facecvt.converters.formats.paddle_params import write_combined
 from facecvt.converters.formats.paddle_program import read_program
-from facecvt.parity_tests.synthetic import synthesise_params
+from facecvt.parity_tests.support.synthetic import synthesise_params
 
 RUN = """
 import json, os, sys

@@ -22,12 +22,12 @@ from facecvt.converters.formats.locate import locate
 from facecvt.converters.formats.model_files import MxnetFiles, OnnxFiles, PaddleFiles
 from facecvt.parity_tests.inputs import KINDS, InputPlan
 from facecvt.parity_tests.metrics import compare
-from facecvt.parity_tests.real_models import LARGEST_ONE_MINUS_COS, LARGEST_REL_RMSE, REAL_MODELS, RealModel
 from facecvt.parity_tests.runtimes.open_target import open_target
 from facecvt.parity_tests.runtimes.runtime import NumpyArray, Runtime
 from facecvt.parity_tests.runtimes.runtime_mxnet import MxnetRuntime
 from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime
 from facecvt.parity_tests.runtimes.runtime_paddle import PaddleRuntime
+from facecvt.parity_tests.support.real_models import LARGEST_ONE_MINUS_COS, LARGEST_REL_RMSE, REAL_MODELS, RealModel
 from facecvt.parity_tests.verify import verify
 
 MODELS = {model.key: model for model in REAL_MODELS}

@@ -8,7 +8,7 @@ import pytest
 
 from facecvt.converters.errors import ConversionError
 from facecvt.parity_tests.inputs import DEFAULT_BATCHES, KINDS
-from facecvt.parity_tests.real_models import (
+from facecvt.parity_tests.support.real_models import (
     LARGEST_ONE_MINUS_COS,
     LARGEST_REL_RMSE,
     LEFT_OUT,

@@ -26,9 +26,9 @@ from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.passes.infer_shapes import infer_shapes
 from facecvt.converters.passes.pipeline import run_passes
 from facecvt.converters.writers.to_paddle import write_paddle
-from facecvt.parity_tests.real_models import REAL_MODELS, RealModel, worst_of
 from facecvt.parity_tests.runtimes.runtime_paddle import PaddleRuntime
-from facecvt.parity_tests.single_op_to_paddle import run_in_paddle
+from facecvt.parity_tests.support.real_models import REAL_MODELS, RealModel, worst_of
+from facecvt.parity_tests.support.single_op_to_paddle import run_in_paddle
 from facecvt.parity_tests.verify import verify
 from facecvt.reference_models.materialise import write_reference
 from facecvt.reference_models.public_class import public_class

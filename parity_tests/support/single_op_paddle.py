@@ -1,4 +1,6 @@
-"""The process that makes and runs one-operator Paddle programs: ``python -m facecvt.parity_tests.single_op_paddle``.
+"""The process that makes and runs one-operator Paddle programs.
+
+    python -m facecvt.parity_tests.support.single_op_paddle
 
 Paddle decides at import, by ``FLAGS_enable_pir_api``, which dialect it writes, so each dialect has a process; the one
 process makes many programs, since starting Paddle takes seconds. It speaks JSON, one object a line:

@@ -1,4 +1,4 @@
-"""Models of one operator: made with the real source framework, converted, run in the real targets, compared.
+"""Models of one operator, made with the real source framework.
 
     sample = mxnet_sample(folder, "Convolution", {"data": x, "weight": w}, {"kernel": (3, 3), "no_bias": True, ...})
     sample = paddle_sample(folder, "pir", {"x": x, "w": w}, "F.conv2d(x, w, padding='SAME')")
@@ -6,9 +6,8 @@
     sample = onnx_sample(folder, "Conv", [x, w], {"pads": [1, 1, 1, 1]}, opset=11)
     hold_targets(sample, folder)
 
-A sample holds the model's record as the readers take it, what is fed, and what the source framework computed from it.
-:func:`hold_targets` reads it, writes ONNX at several opsets and PyTorch, runs both and compares numbers. A framework
-that is not installed skips the test with its pip command.
+A sample holds the model's record as the readers take it, what is fed, and what the source framework computed from it;
+single_op_targets.py holds targets against it. A framework that is not installed skips the test with its pip command.
 """
 
 from __future__ import annotations
@@ -33,20 +32,11 @@ from facecvt.converters.formats.model_files import PaddleFiles
 from facecvt.converters.formats.mxnet_model import MxnetModel
 from facecvt.converters.formats.mxnet_symbol import AUX_INPUTS, read_symbol
 from facecvt.converters.formats.paddle_model import PaddleModel, load_paddle
-from facecvt.converters.graph import Graph
-from facecvt.converters.readers.from_mxnet import read_mxnet
-from facecvt.converters.readers.from_onnx import read_onnx
-from facecvt.converters.readers.from_paddle import read_paddle
-from facecvt.converters.writers.to_onnx import write_onnx
-from facecvt.converters.writers.to_torch import write_torch
 from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime
-from facecvt.parity_tests.runtimes.runtime_torch import TorchRuntime
 
 NumpyArray = np.ndarray[Any, np.dtype[Any]]
 Dialect = Literal["legacy", "pir"]
 
-OPSETS = (11, 13, 17, 21)
-TOLERANCE = 2e-6  # of the largest expected magnitude: float32 rounding of sums of some hundred products
 PIP_COMMANDS = {
     "mxnet": 'pip install "mxnet==1.9.1" "numpy==1.26.4"',
     "paddle": "pip install paddlepaddle==3.3.1",
@@ -148,12 +138,12 @@ def mxnet_sample(
 
 
 class PaddleProcess:
-    """A process that makes programs of one dialect; see :mod:`facecvt.parity_tests.single_op_paddle`."""
+    """A process that makes programs of one dialect; see :mod:`facecvt.parity_tests.support.single_op_paddle`."""
 
     def __init__(self, dialect: Dialect) -> None:
         environment = {**os.environ, "FLAGS_enable_pir_api": "1" if dialect == "pir" else "0", "GLOG_minloglevel": "3"}
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "facecvt.parity_tests.single_op_paddle"],
+            [sys.executable, "-W", "ignore", "-m", "facecvt.parity_tests.support.single_op_paddle"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -310,106 +300,3 @@ def onnx_sample(
     with OrtRuntime(path) as runtime:
         expected = list(runtime.run(feeds).outputs.values())
     return Sample(path, feeds, expected)
-
-
-# ---- Targets ---------------------------------------------------------------------------------------------------------
-
-
-def read_sample(sample: Sample, *, with_shapes: bool = True) -> Graph:
-    """The canonical graph that facecvt's own reader makes of a sample.
-
-    Args:
-        sample: the sample.
-        with_shapes: tell the reader of an MXNet model the shapes of its inputs, which a symbol does not hold.
-    """
-    if isinstance(sample.model, MxnetModel):
-        shapes = {name: array.shape for name, array in sample.feeds.items()}
-        return read_mxnet(sample.model, shapes if with_shapes else None)
-    if isinstance(sample.model, PaddleModel):
-        return read_paddle(sample.model)
-    return read_onnx(sample.model)
-
-
-def hold_targets(
-    sample: Sample,
-    folder: Path,
-    *,
-    graph: Graph | None = None,
-    opsets: Sequence[int] = OPSETS,
-    tolerance: float = TOLERANCE,
-    pointwise: bool = False,
-    torch: bool = True,
-) -> Graph:
-    """Convert a sample to ONNX and PyTorch, run it there, and compare every output with the source framework's.
-
-    Args:
-        sample: the sample.
-        folder: where targets are written.
-        graph: the canonical graph where the caller has read the sample already.
-        opsets: opsets to write.
-        tolerance: largest difference allowed, as a share of the largest expected magnitude.
-        pointwise: a share of each element's own magnitude instead, or of 1 where that is smaller: for functions of
-            single numbers, whose small results must not hide behind large ones.
-        torch: whether PyTorch is a target.
-
-    Returns:
-        The canonical graph, for further assertions.
-
-    Raises:
-        AssertionError: an output differs, or its shape does; names the target.
-        onnx.checker.ValidationError: a written node is not legal at its opset.
-    """
-    skip_without("onnxruntime")
-    graph = read_sample(sample) if graph is None else graph
-    names = [str(value.name) for value in graph.inputs]
-    feeds = {name: sample.feeds[name] for name in names}
-    for opset in opsets:
-        path = folder / f"target{opset}.onnx"
-        write_onnx(graph, path, opset)
-        check_nodes(path, opset)
-        with OrtRuntime(path) as runtime:
-            compare(f"ONNX opset {opset}", runtime.run(feeds).outputs, sample.expected, tolerance, pointwise)
-    if torch:
-        skip_without("torch")
-        write_torch(graph, folder / "torch")
-        with TorchRuntime(folder / "torch", names) as torch_runtime:
-            compare("PyTorch", torch_runtime.run(feeds).outputs, sample.expected, tolerance, pointwise)
-    return graph
-
-
-def check_nodes(path: Path, opset: int) -> None:
-    """Hold every node of a file against the schemas of its opset, of which ONNX Runtime forgives some."""
-    import onnx
-
-    context = onnx.checker.C.CheckerContext()
-    context.opset_imports = {"": opset}
-    model = onnx.load(path)
-    context.ir_version = model.ir_version
-    for node in model.graph.node:
-        onnx.checker.check_node(node, context)
-
-
-def compare(
-    target: str,
-    outputs: Mapping[str, NumpyArray],
-    expected: Sequence[NumpyArray],
-    tolerance: float = TOLERANCE,
-    pointwise: bool = False,
-) -> None:
-    """Hold outputs against what is expected; an empty comparison, a wrong shape and NaN on one side fail."""
-    assert len(outputs) == len(expected) > 0, f"{target}: {len(outputs)} outputs where {len(expected)} are expected"
-    for (name, found), wanted in zip(outputs.items(), expected, strict=True):
-        assert found.shape == wanted.shape, f"{target}, {name}: shape {found.shape}, expected {wanted.shape}"
-        assert wanted.size, f"{target}, {name}: nothing to compare"
-        assert np.array_equal(np.isfinite(found), np.isfinite(wanted)), f"{target}, {name}: not finite where expected"
-        finite = np.isfinite(wanted)
-        assert np.array_equal(found[~finite], wanted[~finite], equal_nan=True), f"{target}, {name}: other infinities"
-        reference = wanted[finite].astype(np.float64)
-        magnitude = np.abs(reference)
-        scale = np.maximum(magnitude, 1.0) if pointwise else np.asarray(magnitude.max(initial=0.0) or 1.0)
-        difference = np.abs(found[finite].astype(np.float64) - reference)
-        worst = (difference / scale).max(initial=0.0)
-        assert worst <= tolerance, (
-            f"{target}, {name}: largest difference {difference.max():.3g} where the largest magnitude is "
-            f"{magnitude.max():.3g}; as a share of what counts {worst:.3g}, allowed {tolerance:.3g}"
-        )

@@ -27,13 +27,10 @@ from facecvt.converters.errors import ConversionError
 from facecvt.converters.graph import Graph
 from facecvt.converters.ops.registry import table
 from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime
-from facecvt.parity_tests.single_op import (
-    OPSETS,
-    TOLERANCE,
+from facecvt.parity_tests.support.single_op import (
     Dialect,
     NumpyArray,
     Sample,
-    hold_targets,
     mxnet_sample,
     onnx_sample,
     paddle_op_sample,
@@ -41,6 +38,7 @@ from facecvt.parity_tests.single_op import (
     random_array,
     skip_without,
 )
+from facecvt.parity_tests.support.single_op_targets import OPSETS, TOLERANCE, hold_targets
 
 DIALECTS: tuple[Dialect, ...] = ("legacy", "pir")
 FEW_OPSETS = ((11, 17), (13, 21))  # in turn, for cases of an operator that another case tries at all opsets

@@ -22,7 +22,8 @@ from facecvt.converters.writers.to_onnx import write_onnx
 from facecvt.converters.writers.to_paddle import write_paddle
 from facecvt.parity_tests.oracle.paddle_program import PaddleOracle
 from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime
-from facecvt.parity_tests.single_op import TOLERANCE, NumpyArray, Sample, compare, paddle_process, skip_without
+from facecvt.parity_tests.support.single_op import NumpyArray, Sample, paddle_process, skip_without
+from facecvt.parity_tests.support.single_op_targets import TOLERANCE, compare
 
 NEWEST_OPSET = 21
 

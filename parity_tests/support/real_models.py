@@ -4,7 +4,7 @@ They are not part of this project; the folder lies beside it or where ``FACECVT_
 declared input has one size, though its layers take any, and one that takes any size, though a fixed one takes another
 path (a squeezed axis, a cropped map), stands here twice.
 
-Programs that come without weights get made-up ones (:mod:`facecvt.parity_tests.synthetic`).
+Programs that come without weights get made-up ones (:mod:`facecvt.parity_tests.support.synthetic`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from facecvt.converters.formats.locate import Framework, ModelFiles, locate
 from facecvt.converters.formats.paddle_params import write_combined
 from facecvt.converters.formats.paddle_program import read_program
 from facecvt.parity_tests.inputs import DEFAULT_BATCHES
-from facecvt.parity_tests.synthetic import synthesise_params
+from facecvt.parity_tests.support.synthetic import synthesise_params
 from facecvt.parity_tests.verification import Verification
 from facecvt.reference_models.public_class import public_class
 
