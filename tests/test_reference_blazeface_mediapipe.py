@@ -109,6 +109,21 @@ def test_seeded_activations_are_of_order_one(name, torch_module):
         assert 0.1 < float((output[0] - output[1]).norm() / output[0].norm()) < 2
 
 
+def test_a_real_checkpoint_becomes_onnx_and_finds_the_face(real_models, tmp_path, torch_module, ort_module):
+    """The published file as it is, by its keys alone, through the command's own path."""
+    from facecvt.parity_tests.proven import convert_and_verify
+
+    path = real_models / "pytorch" / "blazeface-mediapipe" / FILES[NAMES[0]]
+    result = convert_and_verify(str(path), "torch", "onnx", output=str(tmp_path / "front.onnx"))
+    assert result.exit_code == 0
+    assert result.conversion.recognised == NAMES[0]
+    session = ort_module.InferenceSession(str(tmp_path / "front.onnx"), providers=["CPUExecutionProvider"])
+    (entry,) = session.get_inputs()
+    (faces,) = detect(*session.run(None, {entry.name: picture(real_models, 128)}), 128)
+    assert len(faces) == 1
+    assert np.abs(faces[0][:8] - SEEN).max() < 0.035
+
+
 def test_anchors():
     """As many as MediaPipe has, in rows from the top left, two or six at a place."""
     centres = anchors()
