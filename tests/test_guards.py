@@ -148,6 +148,8 @@ def test_imports_are_absolute_and_go_one_way(path: Path) -> None:
             if not is_within(name, "facecvt") or name == "facecvt" or name.startswith("facecvt.__"):
                 continue
             assert layer_of(name) <= layer_of(here), f"{where}: cli -> {' -> '.join(reversed(LAYERS))} is the only way"
+            support = "facecvt.parity_tests.support"
+            assert is_within(here, support) or not is_within(name, support), f"{where}, which is for tests alone"
             for package, barred, allowed in FORBIDDEN:
                 if is_within(here, package) and is_within(name, barred) and name != barred:
                     assert any(is_within(name, fine) for fine in allowed), f"{where}, which {package} must not"
