@@ -177,6 +177,16 @@ GRAPHS = {
         "x[n,3,6,6]",
         "y = MaxPool<kernel_shape = [2, 2], strides = [3, 3], ceil_mode = 1>(x)",
     ),
+    "channels-padded": (
+        "x[n,3,h,w]",
+        """p = Constant<value_ints = [0, 1, 0, 2, 0, 2, 0, 1]>() f = Constant<value_float = 0.5>() a = Pad(x, p, f)
+           y = Tanh(a)""",
+    ),
+    "edges-of-rows": (
+        "x[n,6,4]",
+        """p = Constant<value_ints = [0, 2, 1, 0, 1, 2]>() a = Pad<mode = "edge">(x, p) b = Pad<mode = "reflect">(x, p)
+           y = Sub(a, b)""",
+    ),
     "mean-of-many": ("x[n,3,40,40]", "y = GlobalAveragePool(x)"),
 }
 

@@ -1,6 +1,6 @@
-"""Pad as MXNet's Pad, or its numpy form where an axis in front of the spatial ones is padded; negative amounts cut.
+"""Pad as MXNet's Pad, which takes two or three spatial axes; others are extended by joining, negative amounts cut.
 
-Source: MXNet 1.9.1 ``PadParam`` (two or three spatial axes) and ``_npi_pad``.
+Source: MXNet 1.9.1 ``PadParam``.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from facecvt.converters.graph import attribute
-from facecvt.converters.mxnet_nodes import MxnetNodes
+from facecvt.converters.mxnet_nodes import Edge, MxnetNodes
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops.registry import to_mxnet
 
@@ -42,11 +42,50 @@ def pad_to_mxnet(node: ir.Node, m: MxnetNodes) -> None:
     if not any(amount for pair in pairs for amount in pair):
         m.assign(node.outputs[0], "identity", [data])
         return
-    if count in (4, 5) and not any(amount for pair in pairs[:2] for amount in pair):
-        widths = [amount for pair in pairs for amount in pair]
-        m.assign(node.outputs[0], "Pad", [data], mode=mode, pad_width=widths, constant_value=fill)
-    else:
-        m.assign(node.outputs[0], "_npi_pad", [data], pad_width=pairs, mode=mode, constant_value=fill)
+    spatial = count in (4, 5)
+    rest = pairs[:2] if spatial else pairs
+    for axis, (before, behind) in enumerate(rest):
+        data = extended(node, m, data, axis, before, behind, mode, float(fill))
+    if not spatial or not any(amount for pair in pairs[2:] for amount in pair):
+        m.assign(node.outputs[0], "identity", [data])
+        return
+    widths = [0, 0, 0, 0, *(amount for pair in pairs[2:] for amount in pair)]
+    m.assign(node.outputs[0], "Pad", [data], mode=mode, pad_width=widths, constant_value=fill)
+
+
+def extended(
+    node: ir.Node, m: MxnetNodes, data: Edge, axis: int, before: int, behind: int, mode: str, fill: float
+) -> Edge:
+    """One axis that MXNet's Pad does not take, extended by joining what comes before and behind."""
+    if not before and not behind:
+        return data
+    parts = [data]
+    if before:
+        parts.insert(0, border(node, m, data, axis, before, mode, fill, first=True))
+    if behind:
+        parts.append(border(node, m, data, axis, behind, mode, fill, first=False))
+    return m.node("Concat", parts, num_args=len(parts), dim=axis)
+
+
+def border(
+    node: ir.Node, m: MxnetNodes, data: Edge, axis: int, amount: int, mode: str, fill: float, *, first: bool
+) -> Edge:
+    """What is put at one end of an axis."""
+    count = m.whole_rank(node.inputs[0], node)
+    if mode == "reflect":
+        size = None if node.inputs[0] is None else m.dim(node.inputs[0], axis).number
+        if size is None:
+            raise m.refuse(node, f"reflecting axis {axis} has an MXNet form at a known size only")
+        begin, last = (amount, 0) if first else (size - 2, size - 2 - amount)
+        ends = {"begin": [None] * axis + [begin], "end": [None] * axis + [last if last >= 0 else None]}
+        return m.node("slice", [data], step=[1] * axis + [-1], **ends)
+    place: dict[str, object] = {"begin": 0, "end": 1} if first or mode == "constant" else {"begin": -1, "end": None}
+    edge = m.node("slice_axis", [data], axis=axis, **place)
+    if mode == "constant":
+        edge = m.node("zeros_like", [edge])
+        if fill:
+            edge = m.node("_plus_scalar", [edge], scalar=fill, is_int=False)
+    return edge if amount == 1 else m.node("tile", [edge], reps=[amount if a == axis else 1 for a in range(count)])
 
 
 def wrap(node: ir.Node, m: MxnetNodes, amounts: Sequence[int]) -> None:
