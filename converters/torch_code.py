@@ -55,6 +55,7 @@ class TorchCode:
         submodules: declared layers by path, in order of declaration.
         buffers: constants that are tensors at run time, by attribute name.
         statements: body of ``forward``.
+        helpers: functions that stand beside the class, by name: their source.
     """
 
     graph: Graph
@@ -62,6 +63,7 @@ class TorchCode:
     buffers: dict[str, NumpyArray] = field(default_factory=dict)
     parameters: dict[str, NumpyArray] = field(default_factory=dict)
     statements: list[Statement] = field(default_factory=list)
+    helpers: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._expressions: dict[str, str] = {}  # canonical value -> Python expression of a tensor
@@ -186,6 +188,10 @@ class TorchCode:
         self.parameters[name] = array
         self._expressions[name_of(value)] = f"self.{name}"
         return f"self.{name}"
+
+    def helper(self, name: str, source: str) -> None:
+        """Have a function stand beside the class, once; ``source`` is its text, which needs torch alone."""
+        self.helpers[name] = source.strip("\n")
 
     def assign(self, value: ir.Value, expression: str) -> None:
         """``<local> = <expression>`` for one output of the current node."""

@@ -311,3 +311,18 @@ def define_detection(p) -> None:
         # in float64 Paddle's kernel reads the bytes of these four float32 numbers as two float64 ones
         case(f"box_coder list {pixels}", lambda b, o=decode: ops.box_coder(b.data(5, 4, dtype="float32", **corners), [0.1, 0.1, 0.2, 0.2], b.data(3, 5, 4, dtype="float32"), **o))
     case("box_coder encode list", lambda b: ops.box_coder(b.data(5, 4, **corners), [0.1, 0.1, 0.2, 0.2], b.data(3, 4, **corners)))
+    plain = {"background_label": 0, "score_threshold": 0.2, "nms_top_k": -1, "nms_threshold": 0.3, "nms_eta": 1.0, "keep_top_k": -1, "normalized": True}
+    case("multiclass_nms3", lambda b: suppressed(p, b, plain))
+    case("multiclass_nms3 all classes, few of each", lambda b: suppressed(p, b, plain | {"background_label": -1, "nms_top_k": 12}))
+    case("multiclass_nms3 few of all", lambda b: suppressed(p, b, plain | {"background_label": 3, "nms_top_k": 400, "keep_top_k": 9}))
+    case("multiclass_nms3 few of few", lambda b: suppressed(p, b, plain | {"background_label": 1, "nms_top_k": 20, "keep_top_k": 7, "nms_threshold": 0.1}))
+
+
+def suppressed(p, b, attrs):
+    """Out of multiclass_nms3, of which the legacy form is appended raw; in PIR Index and NmsRoisNum too."""
+    low = b.data(2, 40, 2, low=0.0, high=6.0)
+    boxes, scores = p.concat([low, low + b.data(2, 40, 2, low=0.5, high=3.0)], axis=-1), b.data(2, 3, 40, low=0.0, high=1.0)
+    if b.dialect == "legacy":
+        return b.op("multiclass_nms3", {"BBoxes": boxes, "Scores": scores}, attrs, ("Out", "Index", "NmsRoisNum"))
+    order = ("score_threshold", "nms_top_k", "keep_top_k", "nms_threshold", "normalized", "nms_eta", "background_label")
+    return list(p._C_ops.multiclass_nms3(boxes, scores, None, *(attrs[key] for key in order)))

@@ -31,6 +31,8 @@ WITHOUT_PADDLE = {
     "unsqueeze": "unsqueeze2",
     "fill_zeros_like": "fill_any_like",
     "sync_batch_norm": "batch_norm",
+    "multiclass_nms": "multiclass_nms3",
+    "multiclass_nms2": "multiclass_nms3",
 }
 
 

@@ -12,7 +12,7 @@ from facecvt.converters.graph import Builder, attribute, constant, rank
 from facecvt.converters.onnx_ir_lazy import ir
 
 TRUTH = ("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "Not", "And", "Or")
-INT64_RESULTS = ("Shape", "Size", "ArgMax", "ArgMin", "NonZero")
+INT64_RESULTS = ("Shape", "Size", "ArgMax", "ArgMin", "NonZero", "NonMaxSuppression")
 SAME_RANK = frozenset(
     """
     Relu LeakyRelu PRelu Sigmoid Tanh Softmax LogSoftmax HardSigmoid HardSwish Clip Elu Selu Gelu Softplus Exp Log
@@ -37,7 +37,7 @@ def element_type(value: ir.Value | None) -> ir.DataType | None:
             return ir.DataType(attribute(node, "to"))
         if node.op_type in TRUTH:
             return ir.DataType.BOOL
-        if node.op_type in INT64_RESULTS:
+        if node.op_type in INT64_RESULTS or (node.op_type == "TopK" and value is node.outputs[1]):
             return ir.DataType.INT64
         value = node.inputs[1 if node.op_type == "Where" else 0] if node.inputs else None
     return None

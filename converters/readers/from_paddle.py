@@ -103,7 +103,7 @@ def _result_names(program: PaddleProgram, outputs: Mapping[str, Sequence[str]]) 
     if program.dialect == "pir":
         return [name for key in sorted(outputs, key=int) for name in outputs[key]]
     main = [slot for slot in ("Out", "Output", "Y") if slot in outputs]
-    slots = main or [slot for slot in outputs if slot not in SIDE_OUTPUTS]
+    slots = [*main, *(slot for slot in outputs if slot not in SIDE_OUTPUTS and slot not in main)]
     return [name for slot in slots for name in outputs[slot]]
 
 

@@ -26,7 +26,7 @@ from facecvt.converters.targets import WriteOptions, Written
 
 DEFAULT_OPSET = 13
 IR_VERSIONS = {11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
-INTEGER_RESULT = frozenset(("Shape", "ArgMax", "ArgMin", "NonZero", "Size"))
+INTEGER_RESULT = frozenset(("Shape", "ArgMax", "ArgMin", "NonZero", "Size", "NonMaxSuppression"))
 BOOLEAN_RESULT = frozenset(("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "Not", "And", "Or"))
 
 

@@ -116,6 +116,7 @@ def generic_module(graph: Graph) -> tuple[str, dict[str, NumpyArray], dict[str, 
     if any(re.search(r"\bF\.", statement.text) for statement in code.statements):
         text += "import torch.nn.functional as F\n"
     text += "from torch import nn\n"
+    text += "".join(f"\n\n{source}\n" for source in code.helpers.values())
     text += "\n\nclass Model(nn.Module):\n"
     text += f'    """{graph.name}, layer by layer as in the source."""\n\n'
     text += "    def __init__(self) -> None:\n        super().__init__()\n"

@@ -16,6 +16,7 @@ from facecvt.converters.errors import AttributeValueError, ConversionError, Form
 from facecvt.converters.formats.mapped import Array
 from facecvt.parity_tests.oracle import (  # noqa: F401 - importing a family registers it
     onnx_ops_conv,
+    onnx_ops_detection,
     onnx_ops_elementwise,
     onnx_ops_normalise,
     onnx_ops_reduce,

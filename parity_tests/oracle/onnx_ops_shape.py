@@ -119,6 +119,27 @@ def define_gather_nd(attributes: OnnxAttributes) -> Compute:
     return lambda x: [x[0][tuple(np.moveaxis(x[1], -1, 0))]]
 
 
+REDUCTIONS: dict[str, np.ufunc] = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
+
+
+@onnx_operator("ScatterElements")
+def define_scatter_elements(attributes: OnnxAttributes) -> Compute:
+    """The data with one update at each place of axis (0), put there or, with a reduction, joined to what is there."""
+    axis = attributes.integer("axis", 0)
+    reduction = attributes.one_of("reduction", "none", ("none", *REDUCTIONS))
+
+    def compute(x: list[Any]) -> Sequence[Any]:
+        y, places = x[0].copy(), list(np.indices(x[1].shape))
+        places[axis] = np.where(x[1] < 0, x[1] + y.shape[axis], x[1])
+        if reduction == "none":
+            y[tuple(places)] = x[2]
+        else:
+            REDUCTIONS[reduction].at(y, tuple(places), x[2])
+        return [y]
+
+    return compute
+
+
 @onnx_operator("Compress")
 def define_compress(attributes: OnnxAttributes) -> Compute:
     """Where the condition holds, along an axis or flattened."""

@@ -1,6 +1,7 @@
 """Paddle: the boxes of SSD detectors.
 
-Source: ``paddle/phi/kernels/cpu/{prior_box,box_coder}_kernel.cc`` of Paddle 3.3.1; the tests hold each against it.
+Source: ``paddle/phi/kernels/cpu/{prior_box,box_coder,multiclass_nms3}_kernel.cc`` of Paddle 3.3.1; the tests hold each
+against it.
 """
 
 from __future__ import annotations
@@ -90,5 +91,60 @@ def define_box_coder(attributes: PaddleAttributes) -> PaddleCompute:
         moves = [(middle_x[:, None] - px) / pw, (middle_y[:, None] - py) / ph]
         moves += [np.log(np.abs(wide[:, None] / pw)), np.log(np.abs(tall[:, None] / ph))]
         return [np.stack(moves, axis=-1) / spread]
+
+    return compute
+
+
+@paddle_operator(
+    "multiclass_nms3",
+    legacy=("multiclass_nms", "multiclass_nms2"),
+    operands=("BBoxes", "Scores", "RoisNum"),
+    outputs=("Out", "Index", "NmsRoisNum"),
+)
+def define_multiclass_nms(attributes: PaddleAttributes) -> PaddleCompute:
+    """Class by class the best boxes that do not overlap a better one, then the best of all classes of each image."""
+    background, top = int(attributes.raw("background_label", 0)), int(attributes.required("nms_top_k"))
+    keep, least = int(attributes.required("keep_top_k")), float(attributes.required("score_threshold"))
+    overlap = float(attributes.raw("nms_threshold", 0.3))
+    if float(attributes.raw("nms_eta", 1.0)) != 1.0:
+        raise attributes.refuse("nms_eta", "the oracle does not lower the threshold on the way")
+    if not attributes.raw("normalized", True):
+        raise attributes.refuse("normalized", "the oracle takes corners as they are, not as pixels")
+
+    def share(first: Value, second: Value) -> float:
+        """Intersection over union."""
+        low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
+        if (high < low).any():
+            return 0.0
+        both = float(np.prod(high - low))
+        whole = float(np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2])) - both
+        return both / whole
+
+    def compute(x: Operands) -> Sequence[Any]:
+        boxes, scores = x.one("BBoxes"), x.one("Scores")
+        count = boxes.shape[1]
+        rows: list[list[float]] = []
+        places: list[list[int]] = []
+        totals: list[int] = []
+        for image in range(len(boxes)):
+            found: list[tuple[float, int, int]] = []
+            for kind in range(scores.shape[1]):
+                if kind == background:
+                    continue
+                score = scores[image, kind]
+                order = [int(box) for box in np.argsort(-score, kind="stable") if score[box] > least]
+                chosen: list[int] = []
+                for box in order[:top] if top >= 0 else order:
+                    if all(share(boxes[image, box], boxes[image, other]) <= overlap for other in chosen):
+                        chosen.append(box)
+                found += [(float(score[box]), kind, box) for box in chosen]
+            if 0 <= keep < len(found):
+                found = sorted(found, key=lambda entry: -entry[0])[:keep]
+                found.sort(key=lambda entry: entry[1])  # by class, in which the order stays
+            rows += [[kind, score, *boxes[image, box]] for score, kind, box in found]
+            places += [[image * count + box] for _, _, box in found]
+            totals.append(len(found))
+        detections = np.array(rows, boxes.dtype).reshape(-1, 6)
+        return [detections, np.array(places, np.int32).reshape(-1, 1), np.array(totals, np.int32)]
 
     return compute
