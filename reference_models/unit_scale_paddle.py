@@ -25,12 +25,14 @@ class UnitScale:
     def forward(self, x: Any) -> Any:
         """The normalised batch, of x's shape."""
         bn: Any = self
-        if not bn.training:
-            return super().forward(x)  # type: ignore[misc]
-        ones = paddle.ones_like(self.weight)
-        self.weight.set_value(ones)
-        ones.stop_gradient = False
-        return F.batch_norm(x, bn._mean, bn._variance, ones, bn.bias, True, bn._momentum, bn._epsilon, bn._data_format)
+        scale = bn.weight
+        if bn.training:
+            scale = paddle.ones_like(bn.weight)
+            bn.weight.set_value(scale)
+            scale.stop_gradient = False
+        # not super().forward, which Paddle's tracing looks up from the object's own class: from here on without end
+        options = (bn.training, bn._momentum, bn._epsilon, bn._data_format)
+        return F.batch_norm(x, bn._mean, bn._variance, scale, bn.bias, *options)
 
 
 class UnitScaleBatchNorm1D(UnitScale, nn.BatchNorm1D):  # type: ignore[misc]  # Paddle has no types
