@@ -24,7 +24,7 @@ __all__ = ["__version__", "convert", "inspect", "models"]
 
 def convert(
     model: str | PathLike[str],
-    target_framework: Literal["onnx", "torch"],
+    target_framework: Literal["onnx", "torch", "mxnet", "paddle"],
     *,
     source_framework: Literal["mxnet", "paddle", "onnx"] | None = None,
     output: str | PathLike[str] | None = None,
@@ -42,7 +42,8 @@ def convert(
     Args:
         model: a path in any of its framework's spellings or an archive of it. With ``source_framework`` it may also be
             the name of a reference architecture, whose seeded weights are then converted.
-        target_framework: "onnx" for one file, "torch" for a folder with ``model.py`` and ``weights.pth``.
+        target_framework: "onnx" for one file, "torch" for a folder with ``model.py`` and ``weights.pth``, "mxnet" for
+            one with symbol and params, "paddle" for one with program and weights.
         source_framework: found out from the path where it is not given.
         output: file or folder to write; by default ``NAME.onnx`` or the folder ``NAME`` in the current folder.
         force: replace an existing target.
