@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from facecvt.converters.errors import WeightsError
-from facecvt.converters.formats.mapped import Array, as_numpy
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the names of architectures and heads are told without numpy
+    import numpy as np
+
+    from facecvt.converters.formats.mapped import Array
     from facecvt.reference_models.heads.spec import HeadSpec
 
 State = dict[str, "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"]
@@ -44,6 +44,10 @@ def head_to_canonical(state: Mapping[str, Array], head: HeadSpec, framework: str
     Raises:
         WeightsError: an entry is missing or left over.
     """
+    import numpy as np
+
+    from facecvt.converters.formats.mapped import as_numpy
+
     names = state_names(head, framework)
     missing = sorted(set(names.values()) - state.keys())
     left = sorted(state.keys() - set(names.values()) - {UNUSED})
@@ -64,6 +68,10 @@ def head_from_canonical(arrays: Mapping[str, Array], head: HeadSpec, framework: 
     Raises:
         WeightsError: an array is missing.
     """
+    import numpy as np
+
+    from facecvt.converters.formats.mapped import as_numpy
+
     names = state_names(head, framework)
     missing = sorted(names.keys() - arrays.keys())
     if missing:
