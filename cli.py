@@ -35,7 +35,8 @@ SPELLINGS = {
     "mxnet": "prefix, prefix-symbol.json, prefix-0000.params, a folder",
     "paddle": "x.pdmodel, x.pdiparams, x, inference.json, __model__, a folder",
     "onnx": "an .onnx file, a folder with one",
-    "torch": "weights of a reference architecture (.pth, .pt, .safetensors), a folder with them",
+    "torch": "weights of a reference architecture (.pth, .pt, .safetensors), a TorchScript archive, an ExportedProgram "
+    "(.pt2), package.module:factory for code of one's own, a folder",
 }
 DIMENSION = re.compile(r"[1-9][0-9]*|[A-Za-z_][A-Za-z0-9_]*")
 COMPLETE_VARIABLE = "_FACECVT_COMPLETE"

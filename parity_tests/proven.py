@@ -27,6 +27,7 @@ from facecvt.converters.targets import CONVERSIONS, TARGETS
 from facecvt.reference_models.public_class import public_class
 
 if TYPE_CHECKING:
+    from facecvt.converters.readers.from_torch import TorchCode
     from facecvt.parity_tests.verification import Verification
 
 Progress = Callable[[str, int, int], None]
@@ -69,7 +70,7 @@ class Source:
         reference: name of the reference architecture, None for files of the user.
     """
 
-    files: ModelFiles
+    files: ModelFiles | TorchCode
     name: str
     reference: str | None
 
@@ -94,7 +95,8 @@ def convert_and_verify(
     """Convert a model and prove the result.
 
     Args:
-        model: a path in any spelling, an archive, or the name of a reference architecture.
+        model: a path in any spelling, an archive, the name of a reference architecture, or, of PyTorch,
+            ``package.module:factory``.
         source_framework: "mxnet", "paddle", "onnx" or "torch"; None finds out from the path.
         target_framework: a key of ``targets.TARGETS``.
         output: file (ONNX) or folder (all others) to write; by default in the current folder under the model's name.
@@ -163,12 +165,18 @@ def torch_reader(
         asked: the architecture that the user names, None to find out.
         inputs: shapes of inputs by name.
     """
+    from facecvt.converters.readers.from_torch import TorchCode, kind_of, read_program
     from facecvt.reference_models.state_source import read_state, state_graph
 
     def read() -> tuple[Any, Graph]:
-        if not isinstance(source.files, TorchFiles):
+        files = source.files
+        if isinstance(files, TorchCode) or (isinstance(files, TorchFiles) and kind_of(files) != "state"):
+            if asked is not None:
+                raise UsageError(f"{source.name} is a program; --arch {asked} is for bare weights")
+            return read_program(files, inputs, source.name)
+        if not isinstance(files, TorchFiles):
             raise TypeError("the files of another framework than PyTorch")
-        model = read_state(source.files, asked or (source.name if source.reference else None), name=source.name)
+        model = read_state(files, asked or (source.name if source.reference else None), name=source.name)
         return model, state_graph(model, inputs)
 
     return read
@@ -205,6 +213,9 @@ def found_source(
 ) -> Iterator[Source]:
     """The files of MODEL, as long as the block lasts."""
     whose: Framework = framework  # type: ignore[assignment]  # checked by the caller
+    if framework == "torch" and (code := torch_code(str(model))) is not None:
+        yield Source(code, code.name, None)
+        return
     reference = None if holds_model(whose, model) else reference_name(str(model), framework)
     if reference is None:
         with located(whose, model, epoch=epoch) as files:
@@ -218,6 +229,15 @@ def found_source(
 
     with tempfile.TemporaryDirectory(prefix="facecvt-") as folder:
         yield Source(locate(whose, write_reference(name, framework, folder)), name, reference)
+
+
+def torch_code(model: str) -> TorchCode | None:
+    """What ``package.module:factory`` stands for; None for any other spelling, and where a file has this name."""
+    from facecvt.converters.readers.from_torch import CODE, TorchCode
+
+    if not CODE.fullmatch(model) or Path(model).exists():
+        return None
+    return TorchCode(model, model.partition(":")[2])
 
 
 def reference_name(model: str, framework: str) -> str | None:

@@ -22,6 +22,7 @@ from facecvt.converters.formats.mapped import Array
 
 if TYPE_CHECKING:
     from facecvt.converters.conversion import Conversion
+    from facecvt.parity_tests.model import Side
     from facecvt.parity_tests.oracle.evaluator import Evaluator
 
 NumpyArray = np.ndarray[Any, np.dtype[Any]]
@@ -110,11 +111,11 @@ class SourceOracle:
         return walk
 
 
-def open_oracle(conversion: Conversion, dtype: Any = np.float64) -> Oracle:
+def open_oracle(conversion: Conversion | Side, dtype: Any = np.float64) -> Oracle:
     """The oracle of a conversion's source.
 
     Args:
-        conversion: what was converted.
+        conversion: what was converted, or one side of a comparison.
         dtype: numpy.float64, or numpy.float32 for a clean variant.
 
     Raises:
@@ -134,9 +135,10 @@ def open_oracle(conversion: Conversion, dtype: Any = np.float64) -> Oracle:
 
         return SourceOracle(OnnxOracle(model, dtype))
     if framework == "torch":
-        from facecvt.parity_tests.source_torch import StateOracle
+        from facecvt.converters.readers.from_torch import TorchProgram
+        from facecvt.parity_tests.source_torch import ProgramOracle, StateOracle
 
-        return StateOracle(model, dtype)
+        return ProgramOracle(model, dtype) if isinstance(model, TorchProgram) else StateOracle(model, dtype)
     raise UsageError(f"there is no oracle for {framework!r}")
 
 

@@ -6,18 +6,20 @@ listing that says otherwise than the net does is found.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facecvt.parity_tests.source import Layer, NumpyArray, Walk
+from facecvt.parity_tests.source import Layer, NumpyArray, SourceOracle, Walk
 from facecvt.reference_models.frameworks import require
 from facecvt.reference_models.layers import INPUT
 from facecvt.reference_models.spec import ArchitectureSpec, families
 from facecvt.reference_models.weights import from_canonical
 
 if TYPE_CHECKING:
+    from facecvt.converters.readers.from_torch import TorchProgram
     from facecvt.reference_models.state_source import StateModel
 
 SHAPE_ONLY = ("PriorBox",)  # what depends on sizes alone
@@ -78,6 +80,56 @@ class StateOracle:
             value = outputs[name] if name in outputs else taken.pop(name)
             yield name, value
         return outputs
+
+
+class ProgramOracle:
+    """A program that PyTorch exported: inner values as the oracle computes its graph, outputs as PyTorch does itself.
+
+    Args:
+        program: what was read.
+        dtype: numpy.float64, or numpy.float32.
+    """
+
+    def __init__(self, program: TorchProgram, dtype: Any = np.float64) -> None:
+        import copy
+
+        import torch
+
+        from facecvt.parity_tests.oracle.onnx_model import OnnxOracle
+
+        self._graph = SourceOracle(OnnxOracle(program.proto, dtype))
+        self._dtype = np.dtype(dtype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about gradients, which nobody wants here
+            self._module = copy.deepcopy(program.module).to(getattr(torch, self._dtype.name))
+        self._single = program.module
+        self.input_names, self.output_names = self._graph.input_names, self._graph.output_names
+        self.layers = self._graph.layers
+
+    def walk(self, feeds: Mapping[str, NumpyArray]) -> Walk:
+        """See :class:`facecvt.parity_tests.source.Oracle`."""
+        outputs = yield from self._graph.walk(feeds)
+        try:
+            returned = self._returned(self._module, feeds, self._dtype)
+        except RuntimeError:  # constants of another precision in its code
+            returned = self._returned(self._single, feeds, np.dtype(np.float32))
+            computed = [outputs[name] for name in self.output_names]
+            if all(
+                np.allclose(ours, theirs, rtol=1e-3, atol=1e-4) for ours, theirs in zip(computed, returned, strict=True)
+            ):
+                return outputs
+        return dict(zip(self.output_names, returned, strict=True))
+
+    def _returned(self, module: Any, feeds: Mapping[str, NumpyArray], dtype: np.dtype[Any]) -> list[NumpyArray]:
+        import torch
+
+        fed = [torch.from_numpy(np.asarray(feeds[name], dtype).copy()) for name in self.input_names]
+        with torch.inference_mode():
+            returned = module(*fed)
+        if isinstance(returned, Mapping):
+            returned = list(returned.values())
+        values = returned if isinstance(returned, (tuple, list)) else (returned,)
+        return [each.numpy().copy() for each in flat(values)]
 
 
 def flat(values: Any) -> list[Any]:

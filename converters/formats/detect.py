@@ -23,7 +23,7 @@ _PARTS: dict[str, str] = {  # what a prefix may be followed by, so that half a m
     "mxnet": r"-symbol\.json|(-\d+)?\.(params|npz)",
     "paddle": r"\.(pdmodel|pdiparams|pdparams|json)",
     "onnx": r"\.onnx",
-    "torch": r"\.(pth|pt|ckpt|bin|safetensors)",
+    "torch": r"\.(pth|pt2?|ckpt|bin|safetensors)",
 }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from facecvt.converters.formats.model_files import OnnxFiles, TorchFiles, ambiguous, files_of, model_name, no_such_path
 
-_TORCH_SUFFIXES = (".pth.tar", ".pt.tar", ".ckpt.tar", ".pth", ".pt", ".ckpt", ".bin", ".pkl", ".safetensors")
+_TORCH_SUFFIXES = (".pth.tar", ".pt.tar", ".ckpt.tar", ".pth", ".pt2", ".pt", ".ckpt", ".bin", ".pkl", ".safetensors")
 
 
 def is_onnx_file(path: Path) -> bool:

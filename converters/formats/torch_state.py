@@ -146,9 +146,8 @@ def _read_zip(file: MappedFile) -> tuple[Any, ByteOrder]:
         raise FormatError(
             file.path,
             None,
-            "a TorchScript archive: a program with its weights, not a state_dict. The command that converts PyTorch "
-            "programs will read these; until then save the weights alone, with "
-            "torch.save(torch.jit.load(path).state_dict(), 'weights.pth')",
+            "a TorchScript archive: a program with its weights, not a state_dict. The commands torch2* convert it; the "
+            "weights alone are saved with torch.save(torch.jit.load(path).state_dict(), 'weights.pth')",
         )
     order = _byte_order(file, members.get(f"{root}/byteorder"))
     pickle = members[f"{root}/data.pkl"]
