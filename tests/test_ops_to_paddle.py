@@ -40,7 +40,19 @@ def tables_of(family: str) -> ModuleType:
 activation, conv, normalization, pool, softmax = map(
     tables_of, ("activation", "conv", "normalization", "pool", "softmax")
 )
-LISTED = ("axes", "constants", "elementwise", "indexing", "joining", "matmul", "padding", "reduce", "reshape", "resize")
+LISTED = (
+    "axes",
+    "constants",
+    "elementwise",
+    "indexing",
+    "joining",
+    "matmul",
+    "padding",
+    "reduce",
+    "reshape",
+    "resize",
+    "suppression",
+)
 OPSET = 21
 SEQUENCE, VOLUME = random_array(2, 4, 9), random_array(1, 4, 5, 6, 7)
 CENTRES, SCALES = random_array(4, seed=3), random_array(4, seed=4, low=0.5)
@@ -55,12 +67,14 @@ REFUSED = {
     r"nearest.*half_pixel,nearest_mode=(ceil|floor)": "other pixels",
     r"Resize-2x3x5x6,mode=nearest$": "batch or channels",
     r"MaxPool-max-dilated": "dilated window",
+    r"NonMaxSuppression-": "NonMaxSuppression x1",
+    r"TopK-": "TopK x1",
     r"Pad-2x3x4x5,mode=edge#2$": "behind the second",
 }
 # Operators of detectors' last steps, which Paddle does not have one by one; they are refused by name.
-WITHOUT_PADDLE_FORM = {"NonMaxSuppression", "GatherND", "ScatterElements", "TopK"}
+WITHOUT_PADDLE_FORM = {"NonMaxSuppression", "TopK"}
 # Operators that facecvt does not read from a Paddle program, or whose Paddle form its oracle does not know.
-NOT_READ_AGAIN = {"where_index", "conv3d", "conv3d_transpose", "pool3d"}
+NOT_READ_AGAIN = {"where_index", "conv3d", "conv3d_transpose", "pool3d", "gather_nd", "put_along_axis"}
 
 
 def newest(cases: Sequence[Case]) -> list[tuple[str, Maker]]:

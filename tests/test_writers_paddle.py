@@ -214,7 +214,7 @@ def test_there_and_back_gives_the_same_file(there: Conversion, paddle_module: Mo
     assert list(again.params) == list(original.params)
     assert sorted(op.type for op in again.program.ops) == sorted(op.type for op in original.program.ops)
     lost = {op.name for op in original.program.ops} - {op.name for op in again.program.ops}
-    assert lost == set(there.graph.absorbed)  # the product in front of a bias, which ONNX's Gemm does not name
+    assert lost <= set(there.graph.absorbed)  # the product in front of a bias, which ONNX's Gemm does not name
     found = verify(back, batches=(2,), kinds=("normal",))
     assert (found.verdict, found.coverage.parametric, found.coverage.taps) == ("agree", 1.0, 1.0)
 

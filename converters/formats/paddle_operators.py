@@ -199,6 +199,16 @@ OPERATORS: dict[str, OperatorForm] = {
     # parts, places and joins
     "where_index": OperatorForm(("Condition",)),
     "gather": OperatorForm(("X", "Index", "Axis"), attributes={"axis": Attribute(INT, 0)}),
+    "gather_nd": OperatorForm(("X", "Index")),
+    "put_along_axis": OperatorForm(
+        ("Input", "Index", "Value"),
+        ("Result",),
+        {
+            "Axis": Attribute(INT),
+            "Reduce": Attribute(STRING, "assign"),
+            "Include_self": Attribute(BOOLEAN, True),
+        },
+    ),
     "arg_max": OperatorForm(_X, attributes=_PLACE),
     "arg_min": OperatorForm(_X, attributes=_PLACE),
     "slice": OperatorForm(

@@ -34,6 +34,19 @@ def gather(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
     return [None if indices is None else (*data[:axis], *indices, *data[axis + 1 :])]
 
 
+def gather_nd(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
+    """The last axis of the indices counts axes of the operand."""
+    data, indices = shapes[0] or (), shapes[1]
+    depth = indices[-1] if indices else None
+    if indices is None or not isinstance(depth, int) or attribute(node, "batch_dims", 0):
+        return [None]
+    return [(*indices[:-1], *data[depth:])]
+
+
+def scatter(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
+    return [shapes[0]]
+
+
 def pad(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
     data, amounts = shapes[0] or (), constant(node.inputs[1])
     if amounts is None or amounts.size != 2 * len(data):
@@ -112,6 +125,8 @@ def vector(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
 PART_RULES = {
     "Split": split,
     "Gather": gather,
+    "GatherND": gather_nd,
+    "ScatterElements": scatter,
     "Pad": pad,
     "Tile": tile,
     "Expand": expand,
