@@ -1,4 +1,4 @@
-"""Slice, Gather, ArgMax and ArgMin as MXNet's slice, slice_like, take, argmax and argmin.
+"""Slice, Gather, ArgMax, ArgMin, TopK as slice, slice_like, take, gather_nd, argmax, argmin, sort and argsort.
 
 MXNet gives places as float32, which is exact up to 2**24. Source: MXNet 1.9.1 ``SliceParam``, ``SliceLikeParam``,
 ``TakeParam``, ``ReduceAxisParam``.
@@ -170,3 +170,30 @@ def compress_to_mxnet(node: ir.Node, m: MxnetNodes) -> None:
     if not serves_squeeze(node):
         raise m.refuse(node, "how much it keeps is known at run time only, for which MXNet has no form")
     m.assign_sizes(node.outputs[0], Sizes(()))
+
+
+@to_mxnet("TopK")
+def top_k_to_mxnet(node: ir.Node, m: MxnetNodes) -> None:
+    """The first places of everything in order: a whole sort keeps the order of equal numbers, MXNet's topk does not."""
+    data, found = m.arg(node.inputs[0]), m.sizes(node.inputs[1])
+    if found is None or found.numbers is None:
+        raise m.refuse(node, "how many it keeps must be known")
+    axis, count = attribute(node, "axis", -1), found.numbers[0]
+    options: dict[str, object] = {"axis": axis, "is_ascend": not attribute(node, "largest", 1)}
+    part: dict[str, object] = {"axis": axis, "begin": 0, "end": count}
+    m.assign(node.outputs[0], "slice_axis", [m.node("sort", [data], **options)], **part)
+    if len(node.outputs) > 1:
+        places = m.node("argsort", [data], dtype="int64", **options)
+        m.assign(node.outputs[1], "slice_axis", [places], **part)
+
+
+@to_mxnet("GatherND")
+def gather_nd_to_mxnet(node: ir.Node, m: MxnetNodes) -> None:
+    """MXNet has the coordinates of a place along the first axis of the indices, not along the last."""
+    indices = node.inputs[1]
+    if attribute(node, "batch_dims", 0):
+        raise m.refuse(node, "batch_dims has no MXNet form")
+    width = m.whole_rank(indices, node)
+    order = [width - 1, *range(width - 1)]
+    turned = m.node("transpose", [m.arg(indices)], axes=order) if width > 1 else m.arg(indices)
+    m.assign(node.outputs[0], "gather_nd", [m.arg(node.inputs[0]), turned])
