@@ -14,8 +14,8 @@ from facecvt.converters.errors import UsageError
 from facecvt.converters.formats.mapped import MappedFile, MappedTensor
 from facecvt.converters.graph import Builder, Graph
 from facecvt.converters.onnx_ir_lazy import ir
-from facecvt.converters.passes.input_shapes import describe_inputs
 from facecvt.converters.passes.infer_shapes import infer_shapes
+from facecvt.converters.passes.input_shapes import describe_inputs
 from facecvt.converters.passes.pipeline import run_passes
 from facecvt.converters.writers.to_onnx import IR_VERSIONS, write_onnx
 
