@@ -1,0 +1,87 @@
+"""Which layer is at fault: the first whose own error is above its floor, while it is fed what the other side computes.
+
+Own errors come from :mod:`facecvt.parity_tests.own_error`, so no layer answers for another. Where the layer reads a
+value that the other side's layer does not (a step that one side left out), that step is named: the layer itself is
+innocent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from facecvt.converters.graph import Graph, name_of
+from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.parity_tests.metrics import Metrics
+from facecvt.parity_tests.network import Network
+from facecvt.parity_tests.provenance import Provenance
+from facecvt.parity_tests.tolerance import Gate
+from facecvt.parity_tests.verification import TensorResult
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The layer at fault.
+
+    Attributes:
+        a: its value in A, in A's own spelling.
+        b: its value in B.
+        result: how the two compare when B has run from its inputs.
+        own: the error of the layer alone.
+        skipped: names of values of A between the layer's aligned operands and the layer, which B does not have.
+        added: the same of B.
+    """
+
+    a: str
+    b: str
+    result: TensorResult
+    own: Metrics
+    skipped: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+
+
+def localise(
+    layers: Sequence[TensorResult],
+    own: Mapping[str, Metrics],
+    a: Graph,
+    b: Graph,
+    provenance: Provenance,
+    resolve: Mapping[str, str],
+) -> Fault | None:
+    """The first layer at fault, in A's order of computation; None where every layer is right by itself.
+
+    Args:
+        layers: the compared values.
+        own: value of A -> its layer's own error.
+        a, b: the canonical graphs.
+        provenance: what is what in them.
+        resolve: value of A as its source names it -> canonical name.
+    """
+    for result in layers:
+        metrics = own.get(result.name)
+        if metrics is None or result.target is None or Gate(metrics.rel_rmse, result.floor):
+            continue
+        name = resolve.get(result.name, result.name)
+        matched = {match.a for match in provenance.matches}, {match.b for match in provenance.matches}
+        lost = tuple(between(a, name, matched[0] | set(provenance.absorbed)))
+        more = tuple(between(b, result.target, matched[1]))
+        return Fault(result.name, result.target, result, metrics, lost, more)
+    return None
+
+
+def between(graph: Graph, name: str, aligned: set[str]) -> list[str]:
+    """Values on the way from the nearest aligned values to a value, without itself, in order of computation."""
+    network = Network(graph)
+    values = {name_of(value): value for node in network.nodes for value in node.outputs}
+    found: set[str] = set()
+    waiting: list[ir.Value] = [values[name]] if name in values else []
+    while waiting:
+        node = waiting.pop().producer()
+        if node is None:
+            continue
+        for value in network.data_inputs(node):
+            known = name_of(value)
+            if known not in aligned and known not in found and value.producer() is not None:
+                found.add(known)
+                waiting.append(value)
+    return [known for known in values if known in found]

@@ -1,0 +1,69 @@
+"""One side of a comparison: a model of any format with its canonical graph, opened to be evaluated and looked into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from facecvt.converters.conversion import read_source
+from facecvt.converters.errors import UsageError
+from facecvt.converters.formats.detect import detect
+from facecvt.converters.formats.locate import TorchFiles
+from facecvt.converters.graph import Graph
+from facecvt.parity_tests.proven import Source, found_source, torch_reader
+
+
+@dataclass(frozen=True)
+class Side:
+    """A model that was opened.
+
+    Attributes:
+        spelling: the model as it was given.
+        source_framework: "mxnet", "paddle", "onnx" or "torch".
+        source_model: its record, as its oracle takes it.
+        graph: its canonical graph.
+        files: its files.
+    """
+
+    spelling: str
+    source_framework: str
+    source_model: Any
+    graph: Graph
+    files: tuple[Path, ...]
+
+
+@contextmanager
+def open_side(
+    spelling: str | Path,
+    framework: str | None = None,
+    *,
+    inputs: Mapping[str, Sequence[int | str]] | None = None,
+) -> Iterator[Side]:
+    """Open a model for as long as the block lasts.
+
+    Args:
+        spelling: a path in any of its framework's spellings, an archive, or, with ``framework``, the name of a
+            reference architecture.
+        framework: where the path leaves it open.
+        inputs: shapes of inputs by name, where the model holds none.
+
+    Raises:
+        UsageError: nothing of that name.
+        ConversionError: the model cannot be read.
+    """
+    framework = framework or detect(spelling)
+    with found_source(spelling, framework, None, "", "onnx", True) as source:
+        model, graph = read_side(source, framework, inputs)
+        yield Side(str(spelling), framework, model, graph, tuple(source.files.files()))
+
+
+def read_side(source: Source, framework: str, inputs: Mapping[str, Sequence[int | str]] | None) -> tuple[Any, Graph]:
+    """The record and the canonical graph of a model that was found."""
+    if framework != "torch":
+        return read_source(framework, source.files, inputs)
+    if not isinstance(source.files, TorchFiles):
+        raise UsageError(f"{source.name}: not the files of a PyTorch model")
+    return torch_reader(source, None, inputs)()
