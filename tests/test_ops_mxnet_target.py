@@ -125,6 +125,7 @@ def test_mxnet_computes_what_the_standard_says(case: Case, tmp_path: Path, mxnet
     with MxnetRuntime(symbol, params, names) as runtime:
         found = runtime.run({name: feeds[name] for name in names}, list(dict.fromkeys(taps.values())))
     compare("MXNet", found.outputs, expected, TOLERANCE)
+    assert [array.dtype.kind for array in found.outputs.values()] == [array.dtype.kind for array in expected]
     assert len(found.taps) == len(set(taps.values()))  # every value that is named can be looked at
 
 
