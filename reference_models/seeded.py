@@ -34,8 +34,14 @@ SLOPES = (0.15, 0.35)
 SLOPE_POWER = (SLOPES[1] ** 3 - SLOPES[0] ** 3) / (3 * (SLOPES[1] - SLOPES[0]))  # E[slope^2]
 # 1 / E[f(x)^2], x normal
 POWER_GAINS = {
-    "PRelu": 2 / (1 + SLOPE_POWER), "Relu": 2.0, "Clip": 2.0, "HardSwish": 3.0,
-    "Sigmoid": 3.41, "Tanh": 2.54, "Softplus": 1.09, "Softsign": 5.47,
+    "PRelu": 2 / (1 + SLOPE_POWER),
+    "Relu": 2.0,
+    "Clip": 2.0,
+    "HardSwish": 3.0,
+    "Sigmoid": 3.41,
+    "Tanh": 2.54,
+    "Softplus": 1.09,
+    "Softsign": 5.47,
 }
 GATES = ("Sigmoid", "HardSigmoid")
 STORED_UNIT_SCALE = (1.5, 2.5)
