@@ -14,6 +14,7 @@ from facecvt.converters.errors import UsageError, WeightsError
 from facecvt.converters.formats.safetensors_file import write_safetensors
 from facecvt.converters.formats.torch_state import write_state_dict
 from facecvt.parity_tests.proven import ProvenConversion, convert_and_verify
+from facecvt.parity_tests.verify import verify
 from facecvt.reference_models import names, spec
 from facecvt.reference_models.listing_graph import graph_of_listing
 from facecvt.reference_models.recognise import recognise
@@ -47,13 +48,13 @@ def test_every_architecture_converts_and_agrees_with_its_net(
     name: str, tmp_path: Path, torch_module: ModuleType, ort_module: ModuleType
 ) -> None:
     net = spec(name)
-    result = converted(written(net, tmp_path / "x.pth"), tmp_path / "x.onnx", arch=name, **small(name))
-    assert result.verification is not None
-    assert result.exit_code == 0, result.verification.reasons
+    source = written(net, tmp_path / "x.pth")
+    result = converted(source, tmp_path / "x.onnx", arch=name, verify=False, **small(name))
+    found = verify(result.conversion, batches=(2,))
+    assert found.verdict == "agree", found.reasons
     parametric = {layer.name for layer in net.layers() if layer.parameters}
-    compared = {layer.name for layer in result.verification.layers} | {o.name for o in result.verification.outputs}
-    assert parametric <= compared
-    assert result.verification.coverage.parametric == 1.0
+    assert parametric <= {layer.name for layer in found.layers} | {output.name for output in found.outputs}
+    assert found.coverage.parametric == 1.0
 
 
 @pytest.mark.parametrize("name", LISTED)
@@ -125,11 +126,10 @@ def test_a_wrong_listing_is_found(
 
     path = written(spec("mobilefacenet"), tmp_path / "x.pth")
     monkeypatch.setattr(listing_graph, "eps_of", lambda *arguments: 1e-3)
-    result = converted(path, tmp_path / "x.onnx")
-    assert result.exit_code == 1
-    assert result.verification is not None
-    assert result.verification.first_divergence is not None
-    assert result.verification.first_divergence.name == "conv1.bn"
+    found = verify(converted(path, tmp_path / "x.onnx", verify=False).conversion, batches=(2,), kinds=("normal",))
+    assert found.verdict == "differ"
+    assert found.first_divergence is not None
+    assert found.first_divergence.name == "conv1.bn"
 
 
 def test_weights_of_another_framework_bring_its_eps(tmp_path: Path) -> None:
