@@ -274,15 +274,27 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.parametrize("flag", ["0", "1"])
+# With PIR and without; jit.load takes legacy programs only without. blazeface-sim and blazeface have what fusions got
+# wrong once: biases between convolutions and sums, reshapes to computed shapes.
+PREDICTED = [("det2", "0"), ("blazeface-sim", "1")]
+PREDICTED_SLOWLY = [
+    (model.key, "1") for model in REAL_MODELS if model.framework != "paddle" and (model.key, "1") not in PREDICTED
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "flag"), [*PREDICTED, *(pytest.param(*pair, marks=pytest.mark.slow) for pair in PREDICTED_SLOWLY)]
+)
 def test_paddle_inference_and_jit_load_take_it(
-    flag: str, real_models: Path, ort_module: ModuleType, tmp_path: Path
+    key: str, flag: str, real_models: Path, paddle_module: ModuleType, tmp_path: Path
 ) -> None:
-    """Paddle's predictor, which optimises, with and without PIR, and jit.load, which takes legacy programs without."""
-    pytest.importorskip("paddle", reason="paddle is not installed: pip install paddlepaddle==3.3.1")
-    model = next(model for model in REAL_MODELS if model.key == "det2")
+    """Paddle's predictor with its default optimisations gives what the plain executor gives."""
+    model = next(model for model in REAL_MODELS if model.key == key)
     conversion = model.convert("paddle", real_models, tmp_path)
-    data = np.random.default_rng(1).uniform(-1, 1, (2, 3, 24, 24)).astype(np.float32)
+    (contract,) = conversion.contracts
+    sizes = {"batch": model.batches[-1], "height": 96, "width": 112}
+    shape = [size if isinstance(size, int) else sizes[size] for size in contract.shape]
+    data = np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
     np.save(tmp_path / "data.npy", data)
     command = [sys.executable, "-W", "ignore", "-c", PREDICT, str(conversion.files[0].with_suffix(""))]
     done = subprocess.run(
@@ -295,17 +307,13 @@ def test_paddle_inference_and_jit_load_take_it(
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert found["inputs"] == ["data"]
+    assert found["inputs"] == [contract.name]
     assert found["outputs"] == [value.name for value in conversion.graph.outputs]
-    onnx = model.convert("onnx", real_models, tmp_path)
-    from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime
-
-    with OrtRuntime(onnx.target) as runtime:
-        expected = list(runtime.run({"data": data}).outputs.values())
+    expected = run_in_paddle(conversion.target, [path.name for path in conversion.files[:2]], {contract.name: data})
     for kind in ("predicted", *(("layer",) if flag == "0" else ())):
-        assert len(found[kind]) == len(expected) == 2
+        assert len(found[kind]) == len(expected) > 0
         for ours, theirs in zip(found[kind], expected, strict=True):
-            np.testing.assert_allclose(np.float32(ours), theirs, atol=2e-6)
+            assert np.abs(np.float32(ours) - theirs).max() <= 1e-5 * np.abs(theirs).max()
 
 
 @pytest.mark.parametrize(

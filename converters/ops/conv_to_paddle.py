@@ -1,6 +1,6 @@
 """Convolution and transposed convolution, written to Paddle.
 
-A bias is an elementwise_add along axis 1, as Paddle's own layers write it. Convolutions of one spatial axis are those
+A bias is an elementwise_add, as Paddle's own layers write it. Convolutions of one spatial axis are those
 of images of height 1. Paddle takes an ``output_padding`` smaller than its stride or dilation only; a larger one is
 written as a transposed convolution without pads of which the margin is cut off, and zeros added where it was to grow.
 
@@ -38,6 +38,19 @@ def filter_of(node: ir.Node, p: PaddleNodes) -> str:
     return p.emit("unsqueeze2", {"X": weight}, sized=image_shape(shape), axes=[HEIGHT])
 
 
+def with_bias(p: PaddleNodes, name: str, bias: ir.Value | None, into: ir.Value | None) -> str:
+    """A bias added to every place of its channel.
+
+    It is reshaped to (1, C, 1, ...) by an operator, as Paddle 3.3.1 writes it: with ``axis`` in its place the fusions
+    that Paddle's predictor makes for oneDNN give wrong numbers.
+    """
+    count = p.rank(name)
+    wide = [1, p.shape(bias)[0], *[1] * (count - 2)]
+    target = [1, -1, *[1] * (count - 2)]
+    reshaped = p.emit("reshape2", {"X": bias}, sized=wide, shape=target if UNKNOWN in wide else wide)
+    return p.emit("elementwise_add", {"X": name, "Y": reshaped}, into)
+
+
 @to_paddle("Conv")
 def conv_to_paddle(node: ir.Node, p: PaddleNodes) -> None:
     count, group, bias = len(p.attribute("kernel_shape")), p.attribute("group", 1), bias_of(node)
@@ -59,7 +72,7 @@ def conv_to_paddle(node: ir.Node, p: PaddleNodes) -> None:
     if count == 1:
         product = as_sequence(p, product, result if last else None)
     if not last:
-        p.emit("elementwise_add", {"X": product, "Y": bias}, result, axis=1)
+        with_bias(p, product, bias, result)
 
 
 @to_paddle("ConvTranspose")
@@ -95,7 +108,7 @@ def conv_transpose_to_paddle(node: ir.Node, p: PaddleNodes) -> None:
         elif step == "sequence":
             product = as_sequence(p, product, into)
         else:
-            product = p.emit("elementwise_add", {"X": product, "Y": bias}, into, axis=1)
+            product = with_bias(p, product, bias, into)
 
 
 def moved_margin(

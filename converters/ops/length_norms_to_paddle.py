@@ -43,7 +43,7 @@ def lrn_to_paddle(node: ir.Node, p: PaddleNodes) -> None:
     image = p.emit("reshape2", {"X": padded}, sized=(batch, 1, more, area), shape=[0, 1, more, -1])
     means = p.emit("pool2d", {"X": image}, sized=(batch, 1, channels, area), pooling_type="avg", ksize=[size, 1])
     back = {"X": means, "Shape": p.emit("shape", {"Input": x}, sized=(4,), typed=np.int32)}
-    flat = p.emit("reshape2", back, sized=shape)
+    flat = p.emit("reshape2", back, sized=shape, shape=[UNKNOWN] * 4)
     total = p.emit("scale", {"X": flat}, scale=p.attribute("alpha", 1e-4), bias=p.attribute("bias", 1.0))
     divisor = p.emit("pow", {"X": total}, factor=p.attribute("beta", 0.75))
     p.emit("elementwise_div", {"X": x, "Y": divisor}, node.outputs[0])

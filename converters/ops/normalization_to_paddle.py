@@ -35,7 +35,11 @@ def written_out(node: ir.Node, p: PaddleNodes, epsilon: float) -> None:
     if gamma is None or spread is None or scale is None:
         raise p.refuse(f"Paddle refuses an epsilon of {epsilon:g}, above 1e-3, and the parameters are computed")
     root = np.sqrt(spread.astype(np.float64) + np.float64(np.float32(epsilon)))
-    factor = p.weight(scale, "factor", (gamma.astype(np.float64) / root).astype(gamma.dtype))
-    centred = p.emit("elementwise_sub", {"X": x, "Y": mean}, axis=1)
-    scaled = p.emit("elementwise_mul", {"X": centred, "Y": factor}, axis=1)
-    p.emit("elementwise_add", {"X": scaled, "Y": bias}, node.outputs[0], axis=1)
+    wide = (gamma.size, *[1] * (p.rank(x) - 2))
+    array = (gamma.astype(np.float64) / root).astype(gamma.dtype)
+    factor = p.weight(scale, "factor", array.reshape(wide))
+    shift, centre = (p.reshaped(value, wide) if constant(value) is not None and value else "" for value in (bias, mean))
+    if not (shift and centre):
+        raise p.refuse(f"Paddle refuses an epsilon of {epsilon:g}, above 1e-3, and the parameters are computed")
+    scaled = p.emit("elementwise_mul", {"X": p.emit("elementwise_sub", {"X": x, "Y": centre}), "Y": factor})
+    p.emit("elementwise_add", {"X": scaled, "Y": shift}, node.outputs[0])

@@ -47,6 +47,7 @@ def reshape_to_paddle(node: ir.Node, p: PaddleNodes) -> None:
     if p.attribute("allowzero", 0) and (target is None or 0 in target):
         raise p.refuse("allowzero asks for an empty tensor, or may do so")
     if target is None:
-        p.emit("reshape2", {"X": x, "Shape": node.inputs[1]}, result)
+        open_shape = [UNKNOWN] * p.rank(result)  # not looked at, but more than one -1 keeps a oneDNN fusion away
+        p.emit("reshape2", {"X": x, "Shape": node.inputs[1]}, result, shape=open_shape)
     else:
         p.emit("reshape2", {"X": x}, result, shape=[int(size) for size in target.reshape(-1)])
