@@ -19,7 +19,7 @@ from facecvt.converters.errors import UsageError
 from facecvt.reference_models import build, resolve
 from facecvt.reference_models.weights import split_auxiliary, state_entries
 
-KIT = Path(os.environ.get("FACECVT_UPSTREAM_KIT", Path(__file__).resolve().parents[2] / "shared" / "upstream"))
+KIT = Path(os.environ.get("FACECVT_UPSTREAM_KIT", Path(__file__).resolve().parents[3] / "shared" / "upstream"))
 TOLERANCE = {"torch": 1e-6, "paddle": 1e-6, "mxnet": 1e-5}
 STATIC_TOLERANCE = 5e-6
 # what `make test` takes; `make test-all` takes every entry
