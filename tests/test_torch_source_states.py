@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -137,6 +139,31 @@ def test_weights_of_another_framework_bring_its_eps(tmp_path: Path) -> None:
     result = converted(path, tmp_path / "x.onnx", arch="iresnet18", verify=False)
     eps = {node.attributes["epsilon"].value for node in result.conversion.graph.body if "epsilon" in node.attributes}
     assert np.float32(list(eps)).tolist() == [np.float32(2e-5)]
+
+
+def test_without_torch_it_converts_and_is_not_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "torch" else found(name, *more)
+    )
+    result = converted(written(spec("mobilefacenet"), tmp_path / "x.pth"), tmp_path / "x.onnx")
+    assert result.verification is not None
+    assert (result.verification.verdict, result.exit_code) == ("not_verified", 4)
+    assert result.verification.command == "pip install torch==2.13.0"
+    assert (tmp_path / "x.onnx").is_file()
+
+
+def test_a_conversion_of_weights_imports_no_framework(tmp_path: Path) -> None:
+    path = written(spec("mobilefacenet"), tmp_path / "x.pth")
+    command = ["torch2onnx", str(path), "-o", str(tmp_path / "x.onnx"), "--no-verify", "-q"]
+    code = (
+        f"import sys; from facecvt import cli; assert cli.main({command!r}) == 0; "
+        "print(sorted({'torch', 'paddle', 'mxnet', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 REAL = {
