@@ -10,6 +10,7 @@ import pytest
 
 from facecvt.converters.errors import ConversionError, FormatError, UsageError
 from facecvt.converters.formats.model_files import TorchFiles
+from facecvt.converters.formats.torch_state import read_state_dict
 from facecvt.converters.readers.from_torch import kind_of, module_path
 from facecvt.parity_tests.proven import ProvenConversion, convert_and_verify
 
@@ -106,6 +107,8 @@ def test_archives_of_both_kinds(package: Any, tmp_path: Path, torch_module: Modu
     torch.export.save(torch.export.export(module, (example,), dynamic_shapes=({0: batch},)), str(program))
     assert kind_of(TorchFiles("x", script)) == "script"
     assert kind_of(TorchFiles("x", program)) == "exported"
+    with pytest.raises(FormatError, match="an ExportedProgram: a program with its weights"):
+        read_state_dict(program)
     torch.save(module.state_dict(), tmp_path / "state.pth")
     assert kind_of(TorchFiles("x", tmp_path / "state.pth")) == "state"
     compared = agreed(converted(script, tmp_path / "script.onnx"))

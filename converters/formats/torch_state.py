@@ -139,6 +139,12 @@ def _states(value: dict[Any, Any]) -> list[str]:
 def _read_zip(file: MappedFile) -> tuple[Any, ByteOrder]:
     members = read_members(file)
     roots = [name.removesuffix("/data.pkl") for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
+    if not roots and any(name.endswith("/archive_format") for name in members):
+        raise FormatError(
+            file.path,
+            None,
+            "an ExportedProgram: a program with its weights, not a state_dict. The commands torch2* convert it",
+        )
     if len(roots) != 1:
         raise FormatError(file.path, None, "a zip archive without exactly one <name>/data.pkl, so no PyTorch file")
     root = roots[0]
