@@ -109,16 +109,16 @@ def align(
     for position, layer in enumerate(layers):
         if not layer.computed:
             continue
-        canonical = _resolved(layer.value, aliases)
+        canonical = resolved_alias(layer.value, aliases)
         if times[layer.value] > 1:
             unmapped.append(Unmapped(layer.value, f"{times[layer.value]} values of the source have this name"))
         elif canonical in taps:
             pairs.append(Pair(layer, position, taps[canonical]))
         elif canonical in absorbed:
-            contained[layer.value] = _resolved(absorbed[canonical], aliases)
+            contained[layer.value] = resolved_alias(absorbed[canonical], aliases)
         elif canonical not in inputs:
             unmapped.append(Unmapped(layer.value, "the target does not hold this value"))
-    holders = {_resolved(pair.layer.value, aliases): pair.layer.value for pair in pairs}
+    holders = {resolved_alias(pair.layer.value, aliases): pair.layer.value for pair in pairs}
     for value, canonical in contained.items():
         if canonical not in holders:
             unmapped.append(Unmapped(value, f"the target holds neither this value nor {canonical}, which includes it"))
@@ -130,7 +130,8 @@ def align(
     )
 
 
-def _resolved(name: str, aliases: Mapping[str, str]) -> str:
+def resolved_alias(name: str, aliases: Mapping[str, str]) -> str:
+    """The name at the end of a chain of aliases."""
     seen = {name}
     while name in aliases and aliases[name] not in seen:
         name = aliases[name]

@@ -7,6 +7,7 @@ differ, or where it is asked for.
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,11 +17,14 @@ import numpy as np
 
 from facecvt import __version__
 from facecvt.converters.errors import NotComparableError, UsageError
-from facecvt.parity_tests.difference import Difference
+from facecvt.parity_tests.align import resolved_alias
+from facecvt.parity_tests.diagnose import Case, diagnose
+from facecvt.parity_tests.difference import Cause, Difference
 from facecvt.parity_tests.environment import installed_version
 from facecvt.parity_tests.inputs import KINDS, InputPlan
-from facecvt.parity_tests.localise import localise
-from facecvt.parity_tests.model import Side, open_side
+from facecvt.parity_tests.layer import cut
+from facecvt.parity_tests.localise import Fault, localise
+from facecvt.parity_tests.model import Side, open_pair
 from facecvt.parity_tests.runtimes.runtime import RunFailedError
 from facecvt.parity_tests.side_by_side import FeedPlan, OwnErrors, Progress, SideBySide
 from facecvt.parity_tests.verification import TensorResult, Verification
@@ -39,6 +43,7 @@ def diff(
     layers: str | None = None,
     isolate: bool = False,
     inputs: str | Path | None = None,
+    shapes: Mapping[str, Sequence[int | str]] | None = None,
     progress: Progress | None = None,
 ) -> Difference:
     """Hold model B against model A.
@@ -51,13 +56,14 @@ def diff(
         layers: pattern of the layers to report; the verdict is on all.
         isolate: compute each layer's own error even where the two agree.
         inputs: a ``.npz`` with an array for each input of A to use instead of made-up ones.
+        shapes: shapes of inputs by name, where a model holds none and they cannot be deduced.
         progress: called with a stage's name, the runs done and those in all.
 
     Raises:
         UsageError: no such model, or inputs that do not fit.
         ConversionError: a model cannot be read.
     """
-    with open_side(a, frameworks[0]) as ours, open_side(b, frameworks[1]) as theirs:
+    with open_pair(a, b, frameworks, shapes) as (ours, theirs):
         return diff_sides(
             ours,
             theirs,
@@ -81,7 +87,8 @@ def diff_sides(
 ) -> Difference:
     """:func:`diff` of models that are open."""
     pair = SideBySide(a, b)
-    fault = cause = None
+    fault: Fault | None = None
+    cause: Cause | None = None
     own: OwnErrors | None = None
     if not pair.provenance.anchors:
         found = pair.compare([])
@@ -95,7 +102,9 @@ def diff_sides(
             if isolate or found.verdict == "differ":
                 own, found = own_errors(pair, runs, found)
                 if own is not None:
-                    fault = localise(found.layers, own.metrics, a.graph, b.graph, pair.provenance, a.graph.aliases)
+                    fault = localise(found.layers, own.metrics, a.graph, b.graph, pair.provenance)
+    if fault is not None and own is not None:
+        cause = diagnose(case_of(pair, fault, own))
     return Difference(
         a=a.spelling,
         b=b.spelling,
@@ -127,6 +136,18 @@ def own_errors(pair: SideBySide, runs: FeedPlan, found: Verification) -> tuple[O
         return result if metrics is None else replace(result, own_rel_rmse=metrics.rel_rmse)
 
     return own, replace(found, layers=tuple(with_own(result) for result in found.layers))
+
+
+def case_of(pair: SideBySide, fault: Fault, own: OwnErrors) -> Case:
+    """The layer at fault, cut out of both sides, with what it is fed."""
+    canonical = {name: resolved_alias(name, pair.a.graph.aliases) for name in own.expected}
+    values_a = {canonical[name]: array for name, array in own.expected.items()} | own.fed
+    values_b = own.given | own.feeds
+    back = {match.b: match.a for match in (*pair.provenance.matches, *pair.provenance.inputs)}
+    name = resolved_alias(fault.a, pair.a.graph.aliases)
+    ours, theirs = cut(pair.a.graph, name, values_a), cut(pair.b.graph, fault.b, values_b)
+    how = {match.a: match.how for match in pair.provenance.matches}.get(name, "")
+    return Case(ours, theirs, values_a, values_b, back, fault.result.floor, how)
 
 
 def given_runs(pair: SideBySide, path: str | Path) -> FeedPlan:

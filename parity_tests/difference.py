@@ -19,12 +19,14 @@ class Cause:
         detail: the same with its figures.
         before: own error of the layer as it is.
         after: own error of the layer once that one thing is put right.
+        step: value of A that B leaves out, where that is the cause.
     """
 
     name: str
     detail: str
     before: float
     after: float
+    step: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,13 @@ class Difference:
     @property
     def verdict(self) -> Verdict:
         return self.verification.verdict
+
+    @property
+    def diverges_at(self) -> str | None:
+        """The value of A that is wrong in B, or missing there; None where no layer is at fault."""
+        if self.cause is not None and self.cause.step is not None:
+            return self.cause.step
+        return self.fault.a if self.fault is not None else None
 
     @property
     def exit_code(self) -> int:

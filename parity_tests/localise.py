@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from facecvt.converters.graph import Graph, name_of
 from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.parity_tests.align import resolved_alias
 from facecvt.parity_tests.metrics import Metrics
 from facecvt.parity_tests.network import Network
 from facecvt.parity_tests.provenance import Provenance
@@ -46,7 +47,6 @@ def localise(
     a: Graph,
     b: Graph,
     provenance: Provenance,
-    resolve: Mapping[str, str],
 ) -> Fault | None:
     """The first layer at fault, in A's order of computation; None where every layer is right by itself.
 
@@ -55,13 +55,12 @@ def localise(
         own: value of A -> its layer's own error.
         a, b: the canonical graphs.
         provenance: what is what in them.
-        resolve: value of A as its source names it -> canonical name.
     """
     for result in layers:
         metrics = own.get(result.name)
         if metrics is None or result.target is None or Gate(metrics.rel_rmse, result.floor):
             continue
-        name = resolve.get(result.name, result.name)
+        name = resolved_alias(result.name, a.aliases)
         matched = {match.a for match in provenance.matches}, {match.b for match in provenance.matches}
         lost = tuple(between(a, name, matched[0] | set(provenance.absorbed)))
         more = tuple(between(b, result.target, matched[1]))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from facecvt.converters.conversion import read_source
-from facecvt.converters.errors import UsageError
+from facecvt.converters.errors import ConversionError, FacecvtError, UsageError
 from facecvt.converters.formats.detect import detect
 from facecvt.converters.formats.locate import TorchFiles
 from facecvt.converters.graph import Graph
@@ -58,6 +58,49 @@ def open_side(
     with found_source(spelling, framework, None, "", "onnx", True) as source:
         model, graph = read_side(source, framework, inputs)
         yield Side(str(spelling), framework, model, graph, tuple(source.files.files()))
+
+
+@contextmanager
+def open_pair(
+    a: str | Path,
+    b: str | Path,
+    frameworks: tuple[str | None, str | None] = (None, None),
+    inputs: Mapping[str, Sequence[int | str]] | None = None,
+) -> Iterator[tuple[Side, Side]]:
+    """Open two models; where one holds no sizes of its inputs and they cannot be deduced, it takes the other's.
+
+    Args:
+        a, b: as in :func:`open_side`.
+        frameworks: of A and B, where the paths leave it open.
+        inputs: shapes of inputs by name, of either.
+
+    Raises:
+        UsageError: nothing of that name.
+        ConversionError: a model cannot be read.
+    """
+    with ExitStack() as opened:
+        try:
+            ours = opened.enter_context(open_side(a, frameworks[0], inputs=inputs))
+        except (ConversionError, UsageError) as error:
+            theirs = opened.enter_context(open_side(b, frameworks[1], inputs=inputs))
+            yield _with_sizes_of(theirs, a, frameworks[0], opened, error), theirs
+            return
+        try:
+            theirs = opened.enter_context(open_side(b, frameworks[1], inputs=inputs))
+        except (ConversionError, UsageError) as error:
+            theirs = _with_sizes_of(ours, b, frameworks[1], opened, error)
+        yield ours, theirs
+
+
+def _with_sizes_of(
+    other: Side, spelling: str | Path, framework: str | None, opened: ExitStack, error: FacecvtError
+) -> Side:
+    """Open a model with the sizes of another one's inputs; where that does not help, the first error is the one."""
+    try:
+        shapes = {contract.name: contract.shape for contract in other.graph.contracts}
+        return opened.enter_context(open_side(spelling, framework, inputs=shapes))
+    except FacecvtError:
+        raise error from None
 
 
 def read_side(source: Source, framework: str, inputs: Mapping[str, Sequence[int | str]] | None) -> tuple[Any, Graph]:

@@ -25,7 +25,7 @@ COMMUTATIVE = ("Add", "Mul", "Max", "Min", "Sum")
 KINDS = {
     **dict.fromkeys(("Gemm", "MatMul"), "matrix product"),
     **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), "reshape"),
-    **dict.fromkeys(("AveragePool", "GlobalAveragePool", "ReduceMean"), "mean"),
+    **dict.fromkeys(("MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"), "pool"),
     **dict.fromkeys(("Relu", "PRelu", "LeakyRelu", "Elu", "Clip", "HardSwish", "Sigmoid", "HardSigmoid"), "activation"),
 }
 

@@ -50,12 +50,16 @@ class OwnErrors:
 
     Attributes:
         metrics: value of A -> the error of the layer of B that computes it, fed with A's values.
-        expected: value of A (canonical name) -> A's value, float64 rounded to float32.
+        expected: value of A -> A's value, float64 rounded to float32.
+        given: value of B -> the same in B's arrangement, as it was forced.
+        fed: what A was fed.
         feeds: what B was fed.
     """
 
     metrics: dict[str, Metrics]
     expected: dict[str, NumpyArray]
+    given: dict[str, NumpyArray]
+    fed: Feeds
     feeds: Feeds
 
 
@@ -221,7 +225,7 @@ class SideBySide:
                 given[pair.tap] = fitting.astype(np.float32)
         results = ForcedGraph(self.b.graph, given, list(given)).run(its, given)
         metrics = {name: compare(value, _like(results[pairs[name].tap], value)) for name, value in expected.items()}
-        return OwnErrors(metrics, expected, its)
+        return OwnErrors(metrics, expected, given, fed, its)
 
 
 def side_oracle(side: Side, dtype: Any) -> Oracle:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from facecvt.converters.ops_table import OperatorRow
+    from facecvt.parity_tests.difference import Difference
     from facecvt.parity_tests.environment import Diagnosis
     from facecvt.parity_tests.inspection import Inspection
     from facecvt.parity_tests.proven import ProvenConversion
@@ -139,6 +140,15 @@ class Reporter:
         from facecvt.parity_tests.report.tables import inspection_tables
 
         self.show(inspection_tables(inspection, every_layer=every_layer))
+
+    def difference(self, found: Difference) -> None:
+        """The answer of ``facecvt diff``."""
+        from facecvt.parity_tests.report.diff_report import diff_document, render_diff
+
+        if self.as_json:
+            self.text("", diff_document(found), "diff")
+            return
+        self.render(lambda console: render_diff(console, found, quiet=self.quiet, verbose=self.verbose))
 
     def conversion(self, result: ProvenConversion) -> None:
         """The answer of a conversion: what was written, the verdict, the numbers behind it."""

@@ -1,0 +1,208 @@
+"""What ``facecvt diff`` prints: the JSON document (schema docs/schemas/diff.schema.json), and the text.
+
+JSON has no number for NaN and Inf: they are null.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from facecvt.parity_tests.report.console import STYLES, figures_table, scientific
+from facecvt.parity_tests.report.tables import plain_table
+from facecvt.parity_tests.verification import TensorResult
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from facecvt.parity_tests.difference import Difference
+
+WORST_SHOWN = 8
+
+
+def diff_document(found: Difference) -> dict[str, Any]:
+    """The JSON object, without its envelope."""
+    verification = found.verification
+    return {
+        "verdict": verification.verdict,
+        "a": {"model": found.a, "framework": found.frameworks[0]},
+        "b": {"model": found.b, "framework": found.frameworks[1]},
+        "reasons": list(verification.reasons),
+        "coverage": {"parametric": verification.coverage.parametric, "taps": verification.coverage.taps},
+        "aligned_by_weights": found.anchors,
+        "outputs": [_row(result) for result in verification.outputs],
+        "layers": [_layer(result, found) for result in shown_layers(found)],
+        "first_divergence": _divergence(found),
+        "unmapped": [
+            *({"side": "a", "name": item.value, "reason": item.reason} for item in verification.unmapped),
+            *({"side": "b", "name": name, "reason": reason} for name, reason in found.unmapped_b.items()),
+        ],
+        "warnings": list(verification.warnings),
+        "environment": dict(found.environment),
+    }
+
+
+def shown_layers(found: Difference) -> list[TensorResult]:
+    """The layers that ``--layers`` lets through."""
+    return [layer for layer in found.verification.layers if found.shown is None or layer.name in found.shown]
+
+
+def render_diff(console: Console, found: Difference, *, quiet: bool = False, verbose: bool = False) -> None:
+    """Print a difference.
+
+    Args:
+        console: where to.
+        found: what was found.
+        quiet: no warnings.
+        verbose: every layer, and what was not compared.
+    """
+    verification = found.verification
+    console.print(headline(found))
+    for reason in verification.reasons:
+        console.print(Text(f"  {reason}"))
+    if verification.outputs:
+        console.print()
+        console.print(figures_table(verification.outputs, "output"))
+    if found.fault is not None:
+        console.print()
+        console.print(Text("\n".join(divergence_lines(found))))
+    layers = shown_layers(found)
+    if not (verbose or found.shown is not None):
+        layers = [layer for layer in layers if layer.verdict == "differ"][:WORST_SHOWN]
+    if layers:
+        console.print()
+        console.print(layers_table(found, layers))
+    if verbose:
+        for item in verification.unmapped:
+            console.print(Text(f"not compared: {item.value} of A: {item.reason}"))
+        for name, reason in found.unmapped_b.items():
+            console.print(Text(f"not compared: {name} of B: {reason}"))
+    if not quiet:
+        for warning in verification.warnings:
+            console.print(Text.assemble(("warning: ", "yellow"), warning))
+
+
+def headline(found: Difference) -> Text:
+    """Verdict, what was compared, and how much of it."""
+    verification = found.verification
+    text = Text.assemble(
+        (verification.verdict.replace("_", " "), STYLES[verification.verdict]),
+        f"  A {found.a} ({found.frameworks[0]}), B {found.b} ({found.frameworks[1]})",
+    )
+    if verification.batches:
+        text.append(
+            f"\n{verification.layers_compared} layers compared: {verification.coverage.parametric:.0%} of those with "
+            f"weights, {verification.coverage.taps:.0%} of all; {found.anchors} aligned by their weights, "
+            f"{len(verification.unmapped)} of A and {len(found.unmapped_b)} of B unmapped"
+        )
+    return text
+
+
+def divergence_lines(found: Difference) -> list[str]:
+    """The layer at fault, its own error, and why."""
+    fault = found.fault
+    if fault is None:
+        return []
+    lines = [
+        f"first divergence: {found.diverges_at} in A, {fault.b} in B",
+        f"  fed what A computes, {fault.b} ({fault.result.operator} in A) is off by rel-RMSE "
+        f"{scientific(fault.own.rel_rmse)} "
+        f"(floor {scientific(fault.result.floor)})" + (f": {fault.own.problem}" if fault.own.problem else ""),
+    ]
+    lines += [f"  {text}" for text in structure(found)]
+    if found.cause is not None:
+        lines.append(f"  cause: {found.cause.name}: {found.cause.detail}")
+        lines.append(
+            f"  proof: with that put right its own error is {scientific(found.cause.after)}, "
+            f"before it was {scientific(found.cause.before)}"
+        )
+    return lines
+
+
+def structure(found: Difference) -> list[str]:
+    """What one side computes on the way to the layer at fault and the other does not."""
+    fault = found.fault
+    if fault is None:
+        return []
+    lines = []
+    if fault.skipped:
+        lines.append(f"A computes on the way to it what B does not: {', '.join(fault.skipped)}")
+    if fault.added:
+        lines.append(f"B computes on the way to it what A does not: {', '.join(fault.added)}")
+    return lines
+
+
+def layers_table(found: Difference, layers: list[TensorResult]) -> Any:
+    """A row a layer: where it is in B, cumulative and own error."""
+    table = plain_table("layer of A", "of B", "told by", "rel-RMSE", "own", "floor", "x floor", "")
+    for layer in layers:
+        metrics = layer.metrics
+        own = layer.own_rel_rmse
+        table.add_row(
+            Text(layer.name),
+            Text(layer.target or ""),
+            found.how.get(layer.name, "data flow"),
+            scientific(metrics.rel_rmse) if metrics is not None else "",
+            scientific(own) if own is not None else "",
+            scientific(layer.floor),
+            f"{layer.ratio:.1f}" if layer.ratio < 1e4 else scientific(layer.ratio),
+            Text(layer.verdict.replace("_", " "), style=STYLES[layer.verdict]),
+        )
+    return table
+
+
+def _row(result: TensorResult) -> dict[str, Any]:
+    metrics = result.metrics
+    return {
+        "a": result.name,
+        "b": result.target,
+        "verdict": result.verdict,
+        "reason": result.reason,
+        "rel_rmse": _number(metrics.rel_rmse) if metrics is not None else None,
+        "own_rel_rmse": _number(result.own_rel_rmse) if result.own_rel_rmse is not None else None,
+        "max_abs": _number(metrics.max_abs) if metrics is not None else None,
+        "one_minus_cos": _number(metrics.one_minus_cos) if metrics is not None else None,
+        "floor": _number(result.floor),
+        "ratio": _number(result.ratio),
+        "bits_lost": _number(result.bits_lost),
+    }
+
+
+def _layer(result: TensorResult, found: Difference) -> dict[str, Any]:
+    return {
+        **_row(result),
+        "operator": result.operator,
+        "parametric": result.parametric,
+        "aligned_by": found.how.get(result.name, "data flow"),
+    }
+
+
+def _divergence(found: Difference) -> dict[str, Any] | None:
+    fault, cause = found.fault, found.cause
+    if fault is None:
+        first = found.verification.first_divergence
+        return (
+            None
+            if first is None
+            else {"a": first.name, "b": first.target, "cause": None, "evidence": {"reason": first.reason}}
+        )
+    return {
+        "a": found.diverges_at,
+        "b": fault.b,
+        "cause": cause.name if cause is not None else None,
+        "evidence": {
+            "reason": fault.own.problem or f"own rel-RMSE {fault.own.rel_rmse:.3e}, floor {fault.result.floor:.3e}",
+            "operator": fault.result.operator,
+            "own_rel_rmse": _number(fault.own.rel_rmse),
+            "only_in_a": list(fault.skipped),
+            "only_in_b": list(fault.added),
+            "detail": cause.detail if cause is not None else None,
+            "own_rel_rmse_put_right": _number(cause.after) if cause is not None else None,
+        },
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
