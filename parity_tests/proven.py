@@ -147,11 +147,19 @@ def convert_and_verify(
             conversion.warnings.insert(
                 0, f"{model} is a reference architecture ({source.reference}): its weights are seeded random numbers"
             )
+        hashes = None
+        if TARGETS[target_framework].is_folder:
+            from facecvt.parity_tests.report.manifest import manifested, write_manifest
+
+            hashes = manifested(conversion)
+            conversion.files.append(write_manifest(conversion, hashes))
         verification = None
         if verify:
             from facecvt.parity_tests.verify import verify as verify_conversion
 
             verification = verify_conversion(conversion, progress=progress)
+            if hashes is not None:
+                write_manifest(conversion, hashes, verification)
     return ProvenConversion(conversion, verification, str(model), source.reference)
 
 

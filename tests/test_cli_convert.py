@@ -82,7 +82,7 @@ def test_json_is_one_document_of_the_published_schema(
     assert (code, err) == (0, "")
     assert found["command"] == "mxnet2torch"
     assert found["target"]["path"] == "net"
-    assert {Path(path).name for path in found["target"]["files"]} == {"model.py", "weights.pth"}
+    assert {Path(path).name for path in found["target"]["files"]} == {"model.py", "weights.pth", "facecvt.json"}
     verification = found["verification"]
     assert verification["verdict"] == "agree"
     assert verification["batches"] == [1, 2, 3]
@@ -96,7 +96,8 @@ def test_json_is_one_document_of_the_published_schema(
 
 def test_the_torch_folder_needs_torch_alone(det1: Path, folder: Path, torch_module: Any) -> None:
     assert cli.main(["mxnet2torch", str(det1), "-o", "net", "--safetensors", "--no-verify"]) == 0
-    assert {path.name for path in (folder / "net").iterdir()} == {"model.py", "weights.pth", "weights.safetensors"}
+    written = {"model.py", "weights.pth", "weights.safetensors", "facecvt.json"}
+    assert {path.name for path in (folder / "net").iterdir()} == written
     code = (
         "import sys; sys.modules['facecvt'] = None; sys.path.insert(0, 'net'); import torch, model; "
         "net = model.load(); assert not net.training; print(len(net(torch.zeros(2, 3, 24, 24))))"
