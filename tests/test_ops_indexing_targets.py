@@ -34,6 +34,8 @@ CASES: list[Case] = [
     *mxnet("slice_like", X, SMALL, axes=(0, -2)),
     *mxnet("argmax", TIES, axis=1),
     *mxnet("argmax", X, axis=-1, keepdims=True),
+    *mxnet("argmin", TIES, axis=1),
+    *mxnet("argmin", X, axis=-1, keepdims=True),
     *paddle("slice", "slice", "paddle.slice(x, [1, 2], [1, 0], [4, 3])", x=X, shapes=FREE),
     *paddle("slice", "slice", "x[:, 1:4, :-1]", x=X, shapes=FREE),
     *paddle("slice", "slice", "x[:, 2]", x=X, shapes=FREE),

@@ -36,6 +36,12 @@ CASES: list[Case] = [
     *mxnet("batch_dot", ROWS, STACK),
     *mxnet("batch_dot", ROWS, STACK.transpose(0, 2, 1).copy(), transpose_b=True),
     *mxnet("batch_dot", ROWS.transpose(0, 2, 1).copy(), STACK, transpose_a=True),
+    *mxnet("_npi_matmul", DEEP, STACK[:, None]),
+    *mxnet("_npi_matmul", X, IN_OUT, weights=1),
+    *mxnet(("linalg_gemm2", "_linalg_gemm2"), ROWS, STACK),
+    *mxnet("linalg_gemm2", ROWS.transpose(0, 2, 1).copy(), STACK, transpose_a=True, alpha=0.5, axis=-2),
+    *mxnet("linalg_gemm2", ROWS, STACK.transpose(0, 2, 1).copy(), transpose_b=1),
+    *mxnet("linalg_gemm2", DEEP, DEEP.transpose(0, 3, 2, 1).copy(), axis=-3, options={"refused": "axis -2"}),
     *(
         case
         for left, right, x, y, free in (

@@ -74,14 +74,14 @@ def slice_like_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     return b.emit("Slice", [op.inputs[0], b.const([0] * len(axes)), sizes, b.const(axes)])
 
 
-@from_mxnet("argmax")
+@from_mxnet("argmax", "argmin")
 def argmax_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     """MXNet gives the place as a float32."""
     axis = op.ints("axis", None)
     if not axis:
         raise op.refuse("without an axis is not supported")
     keep = int(op.boolean("keepdims", False))
-    place = b.emit("ArgMax", op.inputs, axis=axis[0], keepdims=keep)
+    place = b.emit("ArgMax" if op.op == "argmax" else "ArgMin", op.inputs, axis=axis[0], keepdims=keep)
     return b.emit("Cast", [place], to=int(ir.DataType.FLOAT))
 
 

@@ -75,6 +75,24 @@ def dot_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     return b.emit("MatMul", values)
 
 
+@from_mxnet("_npi_matmul")
+def numpy_matmul_from_mxnet(op: MxnetOp, b: Builder) -> Any:
+    return b.emit("MatMul", op.inputs)
+
+
+@from_mxnet("linalg_gemm2", "_linalg_gemm2")
+def linalg_gemm2_from_mxnet(op: MxnetOp, b: Builder) -> Any:
+    """alpha A B over the last two axes, each transposed in them where asked; the leading axes are equal."""
+    if op.integer("axis", -2) != -2:
+        raise op.refuse("only matrices in the last two axes, axis -2, are supported")
+    values = [
+        last_two_swapped(op, b, value) if op.boolean(key, False) else value
+        for value, key in zip(op.inputs, ("transpose_a", "transpose_b"), strict=True)
+    ]
+    alpha, product = op.number("alpha", 1.0), b.emit("MatMul", values)
+    return product if alpha == 1.0 else b.emit("Mul", [product, number_like(b, product, alpha)])
+
+
 # ---- Paddle ----------------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 
 from facecvt.converters.errors import ConversionError, UnsupportedOperatorsError, WeightsError
 from facecvt.converters.formats.mxnet_model import MxnetModel, VariableRoles, variable_roles
+from facecvt.converters.formats.mxnet_symbol import MxnetNode
 from facecvt.converters.graph import Builder, Graph
+from facecvt.converters.mxnet_nodes import OUTPUT_NAMES
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops.registry import rule_for
 from facecvt.converters.passes.infer_shapes import infer_nodes
@@ -91,8 +93,7 @@ def read_mxnet(model: MxnetModel, input_shapes: Mapping[str, Sequence[int | str]
         infer_nodes(builder.take_new_nodes())
         outputs = list(result) if isinstance(result, (list, tuple)) else [result]
         for position, value in enumerate(outputs):
-            suffix = "_output" if len(outputs) == 1 else f"_output{position}"
-            builder.rename(value, node.name + suffix)
+            builder.rename(value, _value_name(node, position, len(outputs)))
             values[index, position] = value
     for node_index, output in symbol.heads:
         if (node_index, output) not in values:
@@ -143,4 +144,12 @@ def _head_name(model: MxnetModel, index: int, output: int, values: Mapping[tuple
     node = model.symbol.nodes[index]
     if node.op == "null":
         return node.name
-    return f"{node.name}_output{output}" if (index, 1) in values else f"{node.name}_output"
+    return _value_name(node, output, 2 if (index, 1) in values else 1)
+
+
+def _value_name(node: MxnetNode, output: int, count: int) -> str:
+    """MXNet's name of a node's output; where it hides some of several, the first is counted all the same."""
+    hidden = node.op == "sort" or (node.op == "topk" and node.attrs.get("ret_typ") == "value")
+    if count > 1 or hidden:
+        return f"{node.name}_output{output}"
+    return f"{node.name}_{OUTPUT_NAMES.get(node.op, 'output')}"

@@ -200,3 +200,23 @@ def define_batch_dot(attributes: MxnetAttributes) -> Compute:
         return [(a.swapaxes(-1, -2) if left else a) @ (b.swapaxes(-1, -2) if right else b)]
 
     return compute
+
+
+@mxnet_operator("_npi_matmul", suffixes=lambda attributes: ("out",))
+def define_numpy_matmul(attributes: MxnetAttributes) -> Compute:
+    """numpy's product, leading axes broadcast."""
+    return lambda x: [np.matmul(x[0], x[1])]
+
+
+@mxnet_operator("linalg_gemm2", "_linalg_gemm2")
+def define_linalg_gemm2(attributes: MxnetAttributes) -> Compute:
+    """alpha times the product of matrices whose rows lie along ``axis``, the columns in the last one."""
+    left, right = attributes.flag("transpose_a", False), attributes.flag("transpose_b", False)
+    alpha, axis = attributes.number("alpha", 1.0), attributes.integer("axis", -2)
+
+    def compute(x: list[Any]) -> Sequence[Any]:
+        a, b = (np.moveaxis(operand, axis, -2) for operand in x)
+        product = alpha * ((a.swapaxes(-1, -2) if left else a) @ (b.swapaxes(-1, -2) if right else b))
+        return [np.moveaxis(product, -2, axis)]
+
+    return compute

@@ -255,6 +255,12 @@ def define_where(attributes: MxnetAttributes) -> Compute:
     return compute
 
 
+@mxnet_operator("_npi_where")
+def define_numpy_where(attributes: MxnetAttributes) -> Compute:
+    """numpy's choice: condition, x, y broadcast."""
+    return lambda x: [np.where(x[0] != 0, x[1], x[2])]
+
+
 @mxnet_operator("Cast", "cast", "amp_cast")
 def define_cast(attributes: MxnetAttributes) -> Compute:
     """To the named type; floating point types are all the oracle's own, without rounding to the narrower one."""

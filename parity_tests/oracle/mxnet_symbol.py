@@ -16,6 +16,7 @@ from facecvt.parity_tests.oracle import (  # noqa: F401 - importing a family reg
     mxnet_ops_conv,
     mxnet_ops_elementwise,
     mxnet_ops_normalise,
+    mxnet_ops_picking,
     mxnet_ops_shape,
 )
 from facecvt.parity_tests.oracle.evaluator import Evaluator, GraphOracle, Key, Step
