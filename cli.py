@@ -140,6 +140,8 @@ COLOR = click.option(
 CUT = click.option(
     "--cut-at", metavar="NAME", multiple=True, help="Make this value an output and leave out what follows, repeatable."
 )
+BATCH = click.option("--batch", type=click.IntRange(min=1), help="Fix the batch size.  [default: free]")
+FOLD_BN = click.option("--fold-bn", is_flag=True, help="Fold each BatchNormalization into the layer before it.")
 SAFETENSORS = click.option("--safetensors", is_flag=True, help="Write weights.safetensors as well.")
 ARCH = click.option(
     "--arch",
@@ -157,7 +159,7 @@ SOURCE_ARCH = click.option(
     help="The reference architecture that bare weights are of; auto finds out.",
 )
 
-TARGET_OPTIONS = {"opset": OPSET, "safetensors": SAFETENSORS, "arch": ARCH}
+TARGET_OPTIONS = {"opset": OPSET, "batch": BATCH, "fold_bn": FOLD_BN, "safetensors": SAFETENSORS, "arch": ARCH}
 
 
 def add_conversion(source: str, target: str) -> None:

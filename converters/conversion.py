@@ -89,6 +89,8 @@ def convert_files(
     color: str | None = None,
     safetensors: bool = False,
     cut_at: Sequence[str] = (),
+    batch: int | None = None,
+    fold_bn: bool = False,
     recogniser: Recogniser | None = None,
     reader: Callable[[], tuple[Any, Graph]] | None = None,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
@@ -105,6 +107,8 @@ def convert_files(
         color: "RGB" or "BGR", what the caller knows the model is fed; recorded in the contract of image inputs.
         safetensors: write ``weights.safetensors`` beside ``weights.pth``.
         cut_at: values of an MXNet or Paddle source that become the outputs; see cutting.py.
+        batch: batch size to fix; None leaves it as the source has it.
+        fold_bn: fold every BatchNormalization that can be into the layer before it.
         recogniser: tells which reference architecture a graph is; it may complete the
             input contract with what the architecture declares.
         reader: gives the source's record and its graph where this package alone cannot read it.
@@ -118,6 +122,15 @@ def convert_files(
     recognised = recogniser(graph) if recogniser is not None else None
     if color is not None:
         graph.contracts = [replace(item, color=color) if item.layout == "NCHW" else item for item in graph.contracts]
+    if fold_bn:
+        from facecvt.converters.passes.fold_batch_norm import fold_batch_norms
+
+        if not fold_batch_norms(graph):
+            graph.warnings.append("--fold-bn: no BatchNormalization stands directly behind a layer that it fits")
+    if batch is not None:
+        from facecvt.converters.passes.fix_batch import fix_batch
+
+        fix_batch(graph, batch)
     written = write(graph, Path(target), WriteOptions(opset, safetensors, recognised, progress))
     return Conversion(
         source_framework=source_framework,

@@ -76,7 +76,7 @@ Writer = Callable[["Graph", Path, WriteOptions], Written]
 
 SOURCES = ("mxnet", "paddle", "onnx", "torch")
 TARGETS: dict[str, Target] = {
-    "onnx": Target("ONNX", False, True, "onnxruntime", suffix=".onnx", options=("opset",)),
+    "onnx": Target("ONNX", False, True, "onnxruntime", suffix=".onnx", options=("opset", "batch", "fold_bn")),
     "torch": Target("PyTorch", True, False, "torch", options=("safetensors", "arch")),
     "mxnet": Target("MXNet", True, False, "mxnet"),
     "paddle": Target("PaddlePaddle", True, True, "paddlepaddle", options=("arch",)),

@@ -88,6 +88,8 @@ def convert_and_verify(
     color: str | None = None,
     safetensors: bool = False,
     cut_at: Sequence[str] = (),
+    batch: int | None = None,
+    fold_bn: bool = False,
     arch: str = "auto",
     verify: bool = True,
     progress: Progress = no_progress,
@@ -107,6 +109,8 @@ def convert_and_verify(
         color: "RGB" or "BGR": what the images are, recorded in the input contract.
         safetensors: PyTorch target: write ``weights.safetensors`` as well.
         cut_at: MXNet or Paddle source: values that become the outputs; what lies behind them is left out.
+        batch: ONNX target: batch size to fix; None leaves it free.
+        fold_bn: ONNX target: fold every BatchNormalization that can be into the layer before it.
         arch: PyTorch target: "auto" gives a recognised architecture the public class and its keys, "none" does not.
             PyTorch source: the name of the architecture that bare weights are of, "auto" to find out.
         verify: run source and target against each other.
@@ -123,6 +127,8 @@ def convert_and_verify(
     asked = None if arch in ("auto", "none") else arch
     if asked is not None and source_framework != "torch":
         raise UsageError(f"arch is 'auto' or 'none', not {arch!r}; an architecture is named for PyTorch's bare weights")
+    if target_framework != "onnx" and (batch is not None or fold_bn):
+        raise UsageError("batch and fold_bn are for ONNX targets")
     if output is not None:
         output = fspath(output)
         refuse_existing(output, force)
@@ -139,6 +145,8 @@ def convert_and_verify(
             color=color,
             safetensors=safetensors,
             cut_at=cut_at,
+            batch=batch,
+            fold_bn=fold_bn,
             recogniser=source_names_only if arch == "none" else public_class,
             reader=torch_reader(source, asked, inputs) if source_framework == "torch" else None,
             progress=progress,
