@@ -27,10 +27,25 @@ def find_preprocessing(graph: Graph) -> None:
 
 def normalisation_behind(value: ir.Value) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
     """(mean, scale) applied by Sub/Add and Mul/Div chains directly behind a value, None where there is none."""
+    return followed(value)[:2]
+
+
+def normalising_nodes(value: ir.Value) -> list[ir.Node]:
+    """The nodes that do so, in order, copies between them included; empty where there are none."""
+    return followed(value)[2]
+
+
+def followed(
+    value: ir.Value,
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None, list[ir.Node]]:
+    """(mean, scale, nodes) of the normalisation directly behind a value."""
+    passed: list[ir.Node] = []
+    found: list[ir.Node] = []
     mean: NumpyArray | None = None
     scale: NumpyArray | None = None
     while len(value.uses()) == 1:
         node = next(iter(value.uses())).node
+        passed.append(node)
         if node.op_type == "Identity":
             value = node.outputs[0]
             continue
@@ -45,8 +60,9 @@ def normalisation_behind(value: ir.Value) -> tuple[tuple[float, ...] | None, tup
             scale = operand if node.op_type == "Mul" else np.reciprocal(operand)
         else:
             break
+        found = list(passed)
         value = node.outputs[0]
-    return as_floats(mean), as_floats(scale)
+    return as_floats(mean), as_floats(scale), found
 
 
 def as_floats(array: NumpyArray | None) -> tuple[float, ...] | None:

@@ -186,7 +186,8 @@ def matmul(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
 
 def flatten(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
     data = shapes[0] or ()
-    axis = attribute(node, "axis", 1) % (len(data) + 1)
+    axis = attribute(node, "axis", 1)  # counted over the axes, not over the places between them
+    axis = axis + len(data) if axis < 0 else axis
     return [(product(data[:axis]), product(data[axis:]))]
 
 
@@ -205,18 +206,19 @@ def reshape(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]
         length = (shapes[1] or (None,))[0]
         return [(None,) * length if isinstance(length, int) else None]
     result: list[Dim] = [data[i] if dim == 0 else int(dim) for i, dim in enumerate(target.tolist())]
-    if -1 in result:
-        rest = [dim for dim in result if dim != -1]
-        left, right = list(data), []
-        for dim in rest:
-            if not isinstance(dim, int) and dim in left:
-                left.remove(dim)  # a dynamic dimension that both sides have cancels out
-            else:
-                right.append(dim)
-        whole, divisor = product(left), product(right)
-        exact = isinstance(whole, int) and isinstance(divisor, int) and divisor > 0
-        result[result.index(-1)] = whole // divisor if exact else None  # type: ignore[operator]
-    return [tuple(result)]
+    left, right = list(data), []
+    for dim in result:
+        if not isinstance(dim, int) and dim in left:
+            left.remove(dim)  # a dynamic dimension that both sides have cancels out
+        elif dim != -1:
+            right.append(dim)
+    whole, divisor = product(left), product(right)
+    if isinstance(whole, int) and isinstance(divisor, int):
+        if -1 in result and divisor > 0:
+            result[result.index(-1)] = whole // divisor
+        elif -1 not in result and whole != divisor:
+            raise ShapeMismatchError(f"Reshape {node.name!r}: {list(data)} does not fill {list(result)}")
+    return [tuple(None if dim == -1 else dim for dim in result)]
 
 
 def transpose(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:

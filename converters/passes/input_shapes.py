@@ -1,8 +1,8 @@
 """Input shapes of a graph whose source holds none, and the input contracts that follow from shapes.
 
 An MXNet symbol does not say how large its input is. Channels follow from the first convolution. Height and width
-follow from a fully-connected layer behind a flatten: the sizes that face models use are tried, and the first that fits
-every weight is taken and said so. Without such a layer they stay dynamic.
+follow from a fully-connected layer behind a flatten, or from a reshape to fixed sizes: the sizes that face models use
+are tried, and the first that fits is taken and said so. Without such a layer they stay dynamic.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def settle_size(graph: Graph, value: ir.Value, channels: int, source: str) -> No
             clear_shapes(graph)
             continue
         graph.warnings.append(
-            f"input {name_of(value)!r}: {channels}x{height}x{width} was deduced from the fully-connected weights; "
+            f"input {name_of(value)!r}: {channels}x{height}x{width} was deduced from the layers behind it; "
             f"`--input {name_of(value)}=batch,{channels},H,W` says otherwise"
         )
         return
@@ -82,16 +82,24 @@ def settle_size(graph: Graph, value: ir.Value, channels: int, source: str) -> No
 
 
 def has_sized_layer(graph: Graph) -> bool:
-    """Whether some Gemm or MatMul reads features whose number depends on height and width."""
+    """Whether some layer wants a number of features that depends on height and width."""
     clear_shapes(graph)
     infer_shapes(graph)
-    for node in graph.body:
-        if node.op_type in ("Gemm", "MatMul") and constant(node.inputs[1]) is not None:
-            features = node.inputs[0].shape[-1] if node.inputs[0] is not None and node.inputs[0].shape else None
-            if not isinstance(features, int):
-                clear_shapes(graph)
-                return True
+    if any(wants_known_size(node) for node in graph.body):
+        clear_shapes(graph)
+        return True
     return False
+
+
+def wants_known_size(node: ir.Node) -> bool:
+    """A Gemm or MatMul by a weight, or a Reshape to fixed sizes, of a value whose size is still open."""
+    if node.op_type not in ("Gemm", "MatMul", "Reshape") or constant(node.inputs[1]) is None:
+        return False
+    data = node.inputs[0].shape if node.inputs[0] is not None else None
+    if node.op_type != "Reshape":
+        return data is None or not isinstance(data[-1], int)
+    fixed = [dim for dim in constant(node.inputs[1]).reshape(-1) if dim != 0]  # type: ignore[union-attr]
+    return bool(fixed) and -1 not in fixed and data is not None and not all(isinstance(dim, int) for dim in data[1:])
 
 
 def clear_shapes(graph: Graph) -> None:
