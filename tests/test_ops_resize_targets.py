@@ -43,7 +43,17 @@ def interpolation(x, wanted, corners, align_mode, mode, **more):
     )
 
 
+IMAGE, LIKE = random_array(2, 3, 4, 5, seed=7), random_array(2, 1, 6, 3)
+REFUSE_MODE = {"options": {"refused": "mode"}}
+
 CASES: list[Case] = [
+    *mxnet("_contrib_BilinearResize2D", IMAGE, height=9, width=3),
+    *mxnet("_contrib_BilinearResize2D", IMAGE, height=1, width=11, align_corners=False),
+    *mxnet("_contrib_BilinearResize2D", IMAGE, scale_height=2.5, scale_width=0.7, align_corners=0),
+    *mxnet("_contrib_BilinearResize2D", IMAGE, scale_height=2.0, scale_width=3.0, mode="size"),
+    *mxnet("_contrib_BilinearResize2D", IMAGE, LIKE, mode="like"),
+    *mxnet("_contrib_BilinearResize2D", IMAGE, LIKE, mode="like", align_corners=False),
+    *mxnet("_contrib_BilinearResize2D", IMAGE, scale_height=2, scale_width=2, mode="odd_scale", **REFUSE_MODE),
     *(
         case
         for scale in (1, 2, 3, 4)

@@ -58,6 +58,53 @@ def up_sampling_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     )
 
 
+@from_mxnet("_contrib_BilinearResize2D")
+def bilinear_resize_from_mxnet(op: MxnetOp, b: Builder) -> Any:
+    """To a size, by factors (the product is cut to a whole size), or to the size of a second input.
+
+    Where corners are not aligned one pixel is the first one, not the middle that half_pixel takes.
+    """
+    kind, x = op.text("mode", "size", allowed=("size", "like")), op.inputs[0]
+    written = [op.integer("height", 1), op.integer("width", 1)]
+    factors = [op.raw(key, "None") for key in ("scale_height", "scale_width")]
+    mapping = "align_corners" if op.boolean("align_corners", True) else "half_pixel"
+    wanted: list[int | None] = [*written]
+    if kind == "like":
+        wanted = list((dims(op.inputs[1]) or (None,) * 4)[2:])
+    elif "None" not in factors:
+        scales = [op.number("scale_height"), op.number("scale_width")]
+        inner = (dims(x) or (None,) * 4)[2:]
+        if None in inner:
+            if any(scale % 1 for scale in scales):
+                raise op.refuse(f"scales {scales} need an input of known size; give the input shapes")
+            return emit_linear(b, x, mapping, scales=scales)
+        wanted = [None if old is None else int(scale * old) for scale, old in zip(scales, inner, strict=True)]
+    known = [size for size in wanted if size is not None]
+    if len(known) < 2:
+        mapping = "pytorch_half_pixel" if mapping == "half_pixel" else mapping
+        return emit_linear(b, x, mapping, sizes=spatial_shape(b, op.inputs[1]))
+    single = [axis for axis, size in zip((2, 3), known, strict=True) if size == 1]
+    if single and mapping == "half_pixel":
+        count = len(single)
+        x = b.emit("Slice", [x, b.const([0] * count), b.const([1] * count), b.const(single)])
+    return emit_linear(b, x, mapping, sizes=b.const(known))
+
+
+def emit_linear(
+    b: Builder, x: ir.Value, mapping: str, *, scales: Sequence[float] = (), sizes: ir.Value | None = None
+) -> ir.Value:
+    """A linear Resize of height and width, by factors or to sizes."""
+    options: dict[str, Any] = {"mode": "linear", "coordinate_transformation_mode": mapping}
+    inputs: list[ir.Value | None] = [x, None]
+    if sizes is None:
+        inputs.append(b.const([1.0, 1.0, *scales], np.float32))
+    else:
+        leading = b.emit("Slice", [b.emit("Shape", [x]), b.const([0]), b.const([2]), b.const([0])])
+        inputs += [None, b.emit("Concat", [leading, sizes], axis=0)]
+    result: ir.Value = b.emit("Resize", inputs, **options)
+    return result
+
+
 @from_mxnet("Crop")
 def crop_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     """Height and width cut to ``h_w`` or to those of a second input, from an offset or out of the middle."""

@@ -173,6 +173,69 @@ def define_upsampling(attributes: MxnetAttributes) -> Compute:
     return nearest if kind == "nearest" else bilinear
 
 
+def _linear_axis(x: Value, axis: int, size: int, corners: bool) -> Value:
+    """One axis drawn out linearly; places before the first pixel count as the first."""
+    old = x.shape[axis]
+    if corners:
+        place = np.arange(size) * ((old - 1) / (size - 1) if size > 1 else 0.0)
+    elif size == 1:
+        place = np.zeros(1)  # the first pixel, not the middle
+    else:
+        place = np.maximum((np.arange(size) + 0.5) * (old / size) - 0.5, 0.0)
+    low = np.minimum(place.astype(np.int64), old - 1)
+    high = np.minimum(low + 1, old - 1)
+    share = (place - low).astype(x.dtype).reshape([-1 if n == axis else 1 for n in range(x.ndim)])
+    drawn: Value = x.take(low, axis=axis) * (1 - share) + x.take(high, axis=axis) * share
+    return drawn
+
+
+@mxnet_operator("_contrib_BilinearResize2D")
+def define_bilinear_resize(attributes: MxnetAttributes) -> Compute:
+    """height and width, or scale_height and scale_width, or the size of a second operand; corners on corners or not."""
+    mode = attributes.one_of("mode", "size", ("size", "like"))
+    height, width = attributes.integer("height", 1), attributes.integer("width", 1)
+    factors = [attributes.number(name, 0.0) for name in ("scale_height", "scale_width")]
+    corners = attributes.flag("align_corners", True)
+
+    def compute(x: list[Any]) -> Sequence[Any]:
+        data, sizes = x[0], [height, width]
+        if mode == "like":
+            sizes = list(x[1].shape[2:])
+        elif all(factors):
+            sizes = [int(factor * old) for factor, old in zip(factors, data.shape[2:], strict=True)]
+        return [_linear_axis(_linear_axis(data, 2, sizes[0], corners), 3, sizes[1], corners)]
+
+    return compute
+
+
+@mxnet_operator("_contrib_MultiBoxPrior")
+def define_multibox_prior(attributes: MxnetAttributes) -> Compute:
+    """For every cell a box of every size at the first ratio, then of the first size at every other ratio."""
+
+    def numbers(name: str, default: str) -> list[float]:
+        return [float(item) for item in attributes.text(name, default).strip("()[] ").split(",") if item.strip()]
+
+    sizes, ratios = numbers("sizes", "1"), numbers("ratios", "1")
+    steps, offsets = numbers("steps", "-1,-1"), numbers("offsets", "0.5,0.5")
+    clip = attributes.flag("clip", False)
+    kinds = [(size, ratios[0]) for size in sizes] + [(sizes[0], ratio) for ratio in ratios[1:]]
+
+    def compute(x: list[Any]) -> Sequence[Any]:
+        rows, columns = x[0].shape[2:4]
+        down, across = (step if min(steps) > 0 else 1 / n for step, n in zip(steps, (rows, columns), strict=True))
+        boxes = []
+        for row in range(rows):
+            for column in range(columns):
+                y, middle = (row + offsets[0]) * down, (column + offsets[1]) * across
+                for size, ratio in kinds:
+                    wide, tall = size * rows / columns * np.sqrt(ratio) / 2, size / np.sqrt(ratio) / 2
+                    boxes.append([middle - wide, y - tall, middle + wide, y + tall])
+        result = np.array([boxes], x[0].dtype)
+        return [np.clip(result, 0, 1) if clip else result]
+
+    return compute
+
+
 @mxnet_operator("dot")
 def define_dot(attributes: MxnetAttributes) -> Compute:
     """Last axis of the first with the first axis of the second operand, each transposed before where asked."""

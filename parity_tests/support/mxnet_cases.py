@@ -246,6 +246,21 @@ CASES: list[Case] = [
     Case("_zeros", {}, {"shape": (2, 3)}),
     Case("_ones", {}, {"shape": (2, 3), "dtype": "int32"}),
     Case("_full", {}, {"shape": (2, 3), "value": 1.5}),
+    *[
+        Case("_contrib_BilinearResize2D", data(2, 3, 4, 5), {**size, "align_corners": corners}, single=True)
+        for corners in (True, False)
+        for size in ({"height": 7, "width": 3}, {"scale_height": 2.5, "scale_width": 0.7}, {"height": 1, "width": 9})
+    ],
+    Case("_contrib_BilinearResize2D", data(2, 3, 4, 5), {"height": 8, "width": 10}, single=True),
+    Case("_contrib_BilinearResize2D", pair((2, 3, 4, 5), (2, 1, 6, 3)), {"mode": "like"}, single=True),
+    Case("_contrib_MultiBoxPrior", data(2, 3, 2, 3), single=True),
+    Case("_contrib_MultiBoxPrior", data(2, 3, 4, 3), {"sizes": (0.3, 0.6), "ratios": (2, 1, 0.5)}, single=True),
+    Case(
+        "_contrib_MultiBoxPrior",
+        data(2, 3, 2, 3),
+        {"sizes": "(0.9,)", "clip": True, "steps": (0.4, 0.3), "offsets": (0.25, 0.75)},
+        single=True,
+    ),
     Case("_npi_where", {"condition": (3, 1), "x": (2, 3, 4), "y": (4,)}, integers=("condition",)),
     Case("_npi_matmul", pair((2, 1, 3, 4), (5, 4, 2))),
     Case("linalg_gemm2", pair((2, 3, 4), (2, 4, 5))),
