@@ -6,6 +6,8 @@ is: no layout, no BatchNorm form and no name may be lost in any of four writers 
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from facecvt.converters.formats.mapped import as_numpy
@@ -21,7 +23,7 @@ SLOW = (
     *("mobilenet_v3_small", "mobilenet_v3_se_bn_small", "resnet18", "resnet_std18", "iresnet18", "iresnet50"),
     *("adaface_ir18", "adaface_ir_se50", "fresresnet50"),
 )
-# Activations that MXNet has as several operators are one module of the recognised class: values between are not compared.
+# What MXNet does in several operators is one module of the recognised class: the values between are not compared.
 SEVERAL_OPERATORS = {"mobilenet_v3_small", "mobilenet_v3_se_bn_small"}
 
 
@@ -29,7 +31,7 @@ SEVERAL_OPERATORS = {"mobilenet_v3_small", "mobilenet_v3_se_bn_small"}
 def test_a_state_comes_back_byte_for_byte(name, tmp_path, torch_module, paddle_module, mxnet_module):
     start = write_reference(name, "torch", tmp_path / "start")
     model = start
-    for step, (source, target) in enumerate(zip(AROUND, AROUND[1:], strict=False)):
+    for step, (source, target) in enumerate(itertools.pairwise(AROUND)):
         output = tmp_path / (f"{step}.onnx" if target == "onnx" else f"{step}_{target}")
         conversion = convert_and_verify(str(model), source, target, output=output, verify=False).conversion
         found = verify(conversion, batches=(2,), kinds=("normal",))
