@@ -142,6 +142,13 @@ CUT = click.option(
 )
 BATCH = click.option("--batch", type=click.IntRange(min=1), help="Fix the batch size.  [default: free]")
 FOLD_BN = click.option("--fold-bn", is_flag=True, help="Fold each BatchNormalization into the layer before it.")
+PREPROCESS = click.option(
+    "--preprocess",
+    type=click.Choice(["keep", "strip", "add"]),
+    default="keep",
+    show_default=True,
+    help="(pixel - mean) * scale: as in the source, taken out of the graph, or put into it.",
+)
 SAFETENSORS = click.option("--safetensors", is_flag=True, help="Write weights.safetensors as well.")
 ARCH = click.option(
     "--arch",
@@ -176,6 +183,7 @@ def add_conversion(source: str, target: str) -> None:
         click.option("--input", "inputs", type=InputShape(), multiple=True, help="Shape of an input, repeatable."),
         *([CUT] if source in ("mxnet", "paddle") else []),
         COLOR,
+        PREPROCESS,
         click.option("--no-verify", is_flag=True, help="Write only; do not run both sides against each other."),
         reporting,
     ]

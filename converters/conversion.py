@@ -62,6 +62,7 @@ class Conversion:
             ``line:N`` of ``model.py`` whose statement assigns it, or ``module:PATH`` whose output it is.
         contracts: one input contract an input.
         warnings: what the user should know.
+        source_contracts: the same of the source; they differ in ``in_graph`` where the normalisation was moved.
         recognised: name of the reference architecture whose public names were used, else None.
     """
 
@@ -76,6 +77,7 @@ class Conversion:
     contracts: list[InputContract]
     warnings: list[str] = field(default_factory=list)
     recognised: str | None = None
+    source_contracts: list[InputContract] | None = None
 
 
 def convert_files(
@@ -91,6 +93,7 @@ def convert_files(
     cut_at: Sequence[str] = (),
     batch: int | None = None,
     fold_bn: bool = False,
+    preprocess: str = "keep",
     recogniser: Recogniser | None = None,
     reader: Callable[[], tuple[Any, Graph]] | None = None,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
@@ -109,6 +112,7 @@ def convert_files(
         cut_at: values of an MXNet or Paddle source that become the outputs; see cutting.py.
         batch: batch size to fix; None leaves it as the source has it.
         fold_bn: fold every BatchNormalization that can be into the layer before it.
+        preprocess: "strip" takes the normalisation out of the graph, "add" puts it in, "keep" leaves it.
         recogniser: tells which reference architecture a graph is; it may complete the
             input contract with what the architecture declares.
         reader: gives the source's record and its graph where this package alone cannot read it.
@@ -119,7 +123,17 @@ def convert_files(
     """
     write = writer_for(target_framework)
     model, graph = read_source(source_framework, files, input_shapes, cut_at) if reader is None else reader()
+    fed_pixels = {contract.name: contract.in_graph for contract in graph.contracts}
+    if preprocess == "strip":  # before the architecture is recognised, whose class then has nothing in front of it
+        from facecvt.converters.passes.move_preprocessing import strip_preprocessing
+
+        strip_preprocessing(graph)
     recognised = recogniser(graph) if recogniser is not None else None
+    if preprocess == "add":  # after it, because the architecture may tell mean and scale
+        from facecvt.converters.passes.move_preprocessing import add_preprocessing
+
+        add_preprocessing(graph)
+        recognised = recogniser(graph) if recogniser is not None else None
     if color is not None:
         graph.contracts = [replace(item, color=color) if item.layout == "NCHW" else item for item in graph.contracts]
     if fold_bn:
@@ -144,6 +158,7 @@ def convert_files(
         contracts=list(graph.contracts),
         warnings=list(graph.warnings),
         recognised=recognised.name if recognised is not None else None,
+        source_contracts=[replace(item, in_graph=fed_pixels[item.name]) for item in graph.contracts],
     )
 
 

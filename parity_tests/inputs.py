@@ -85,6 +85,36 @@ class InputPlan:
         samples = [self._sample(contract, shape[1:], kind, number, position) for number in sample_numbers(shape[0])]
         return np.stack(samples).astype(np.float32).astype(dtype)
 
+    def feeds_of_both(
+        self, source: Sequence[InputContract], target: Sequence[InputContract], kind: str, batch: int
+    ) -> tuple[dict[str, NumpyArray], dict[str, NumpyArray]]:
+        """What source and target are fed for the same samples, where only one of them may normalise itself.
+
+        The side that normalises is fed float32 pixels; the other the result, which the source gets in float64, so that
+        the target's own arithmetic is held against exact numbers.
+
+        Args:
+            source: contract of each input of the source.
+            target: those of the target, in the same order.
+            kind, batch: as for :meth:`feeds`.
+        """
+        both = list(zip(source, target, strict=True))
+        drawn = self.feeds([theirs if theirs.in_graph else ours for ours, theirs in both], kind, batch)
+        ours_fed, theirs_fed = dict(drawn), dict(drawn)
+        for ours, theirs in both:
+            if ours.in_graph == theirs.in_graph:
+                continue
+            axis = channel_axis(ours)
+            pixels = drawn[ours.name].astype(np.float64)
+            last = pixels if axis is None else np.moveaxis(pixels, axis, -1)
+            without = normalised(last, replace(ours, in_graph=False))
+            exact = without if axis is None else np.moveaxis(without, -1, axis)
+            if theirs.in_graph:
+                ours_fed[ours.name] = exact
+            else:
+                theirs_fed[ours.name] = np.ascontiguousarray(exact.astype(theirs.dtype))
+        return ours_fed, theirs_fed
+
     def shape(self, contract: InputContract, batch: int) -> tuple[int, ...]:
         """The input's shape at one batch size, every free dimension filled in."""
         height, width = self.sizes.get(batch, OTHER_SIZE)

@@ -90,6 +90,7 @@ def convert_and_verify(
     cut_at: Sequence[str] = (),
     batch: int | None = None,
     fold_bn: bool = False,
+    preprocess: str = "keep",
     arch: str = "auto",
     verify: bool = True,
     progress: Progress = no_progress,
@@ -111,6 +112,7 @@ def convert_and_verify(
         cut_at: MXNet or Paddle source: values that become the outputs; what lies behind them is left out.
         batch: ONNX target: batch size to fix; None leaves it free.
         fold_bn: ONNX target: fold every BatchNormalization that can be into the layer before it.
+        preprocess: "strip" takes the normalisation of the input out of the graph, "add" puts in what the contract says.
         arch: PyTorch target: "auto" gives a recognised architecture the public class and its keys, "none" does not.
             PyTorch source: the name of the architecture that bare weights are of, "auto" to find out.
         verify: run source and target against each other.
@@ -147,6 +149,7 @@ def convert_and_verify(
             cut_at=cut_at,
             batch=batch,
             fold_bn=fold_bn,
+            preprocess=preprocess,
             recogniser=source_names_only if arch == "none" else public_class,
             reader=torch_reader(source, asked, inputs) if source_framework == "torch" else None,
             progress=progress,

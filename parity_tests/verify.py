@@ -97,11 +97,17 @@ def _verify_opened(
         absorbed=conversion.graph.absorbed,
         outputs_are_named=names_its_outputs(conversion),
     )
-    contracts = [contract for contract in conversion.contracts if contract.name in exact.input_names]
+    contracts = [
+        contract
+        for contract in conversion.source_contracts or conversion.contracts
+        if contract.name in exact.input_names
+    ]
+    theirs = {contract.name: contract for contract in conversion.contracts}
+    targets = [theirs[contract.name] for contract in contracts]
     unfed = sorted(set(exact.input_names) - {contract.name for contract in contracts})
     if unfed:
         return Verification("not_comparable", (f"the source has input(s) without a contract: {unfed}",))
-    runs = _Runs(exact, clean, runtime, alignment, contracts, progress)
+    runs = _Runs(exact, clean, runtime, alignment, contracts, targets, progress)
     try:
         evidence = runs.run(plan)
     except ConversionError as error:
@@ -129,10 +135,11 @@ class _Runs:
         runtime: Runtime,
         alignment: Alignment,
         contracts: Sequence[InputContract],
+        targets: Sequence[InputContract],
         progress: Progress | None,
     ) -> None:
         self.exact, self.clean, self.runtime = exact, clean, runtime
-        self.alignment, self.contracts, self.progress = alignment, contracts, progress
+        self.alignment, self.contracts, self.targets, self.progress = alignment, contracts, targets, progress
         self.pairs = {pair.layer.value: pair for pair in alignment.pairs}
         self.outputs = [pair for pair in alignment.outputs if pair.target is not None and pair.source is not None]
 
@@ -147,15 +154,22 @@ class _Runs:
         self._done, self._total = 0, len(self.exact.layers) * len(plan.kinds) * len(batches)
         for kind in plan.kinds:
             for batch in batches:
-                feeds = plan.feeds(self.contracts, kind, batch)
-                self._run_once(kind, batch, feeds, evidence, measure_floor=batch == max(batches))
+                feeds, fed = plan.feeds_of_both(self.contracts, self.targets, kind, batch)
+                self._run_once(kind, batch, feeds, fed, evidence, measure_floor=batch == max(batches))
         return evidence
 
     def _run_once(
-        self, kind: str, batch: int, feeds: dict[str, NumpyArray], evidence: Evidence, *, measure_floor: bool
+        self,
+        kind: str,
+        batch: int,
+        feeds: dict[str, NumpyArray],
+        fed: dict[str, NumpyArray],
+        evidence: Evidence,
+        *,
+        measure_floor: bool,
     ) -> None:
         try:
-            capture = self.runtime.run(feeds, self.alignment.taps)
+            capture = self.runtime.run(fed, self.alignment.taps)
         except RunFailedError as error:
             evidence.failures.append(str(error))
             return

@@ -148,6 +148,7 @@ def conversion(
         target_framework=target,
         taps={name: f"t:{name}" for name in taps},
         contracts=[InputContract("data", shape, layout="NCHW", **contract)],
+        source_contracts=None,
     )
 
 
