@@ -34,6 +34,9 @@ def convert(
     inputs: Mapping[str, Sequence[int | str]] | None = None,
     color: Literal["RGB", "BGR"] | None = None,
     safetensors: bool = False,
+    batch: int | None = None,
+    fold_bn: bool = False,
+    preprocess: Literal["keep", "strip", "add"] = "keep",
     arch: Literal["auto", "none"] = "auto",
     verify: bool = True,
 ) -> ProvenConversion:
@@ -52,6 +55,9 @@ def convert(
         inputs: input name -> shape, batch included; a word stands for a dynamic dimension.
         color: what images the model is fed, recorded in its input contract.
         safetensors: PyTorch target: write ``weights.safetensors`` as well.
+        batch: ONNX target: batch size to fix; None leaves it free.
+        fold_bn: ONNX target: fold each BatchNormalization into the layer before it.
+        preprocess: "strip" takes the normalisation of the input out of the graph, "add" puts it in.
         arch: PyTorch target: "auto" gives a recognised architecture the public class and its state_dict keys.
         verify: run both sides.
 
@@ -75,6 +81,9 @@ def convert(
         inputs=inputs,
         color=color,
         safetensors=safetensors,
+        batch=batch,
+        fold_bn=fold_bn,
+        preprocess=preprocess,
         arch=arch,
         verify=verify,
     )

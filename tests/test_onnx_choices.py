@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
+import facecvt
 from facecvt import cli
 from facecvt.converters.errors import UsageError
 from facecvt.converters.graph import Builder, Graph, name_of
@@ -160,3 +161,10 @@ def test_from_the_command_line(mxnet_net: Path, tmp_path: Path, capsys: pytest.C
     assert "batches 2" in capsys.readouterr().out.replace("batch 2", "batches 2")
     assert operators(out)["BatchNormalization"] == 1
     assert cli.main(["mxnet2torch", str(mxnet_net), "--fold-bn"]) == 2
+
+
+def test_from_python(mxnet_net: Path, tmp_path: Path) -> None:
+    out = tmp_path / "n.onnx"
+    facecvt.convert(mxnet_net, "onnx", output=out, inputs=SHAPE, batch=3, fold_bn=True, preprocess="keep", verify=False)
+    assert operators(out)["BatchNormalization"] == 1
+    assert onnx.load(out).graph.input[0].type.tensor_type.shape.dim[0].dim_value == 3
