@@ -6,6 +6,7 @@
 #   make bench      facecvt beside its peers; fills the speed table of README.md
 #   make docs       docs/ops.md, docs/cli.md and docs/models.md from the code
 #   make real-models-table   converts every model of ../shared/models and fills the table of README.md
+#   make backend-table       the node tests of ONNX through onnx2torch, onnx2paddle and onnx2mxnet: docs/onnx-backend.md
 #   make dist       the wheel, into ./dist
 #   make clean      remove what the other targets made, but for .venv
 
@@ -15,7 +16,7 @@ SET_UP := $(VENV)/.set-up
 SET_UP_DEV := $(VENV)/.set-up-dev
 WORKERS ?= 2
 
-.PHONY: demo test test-all lint types format bench docs real-models-table dist clean help
+.PHONY: demo test test-all lint types format bench docs backend-table real-models-table dist clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -70,6 +71,9 @@ bench: $(SET_UP_DEV)
 
 docs: $(SET_UP_DEV)
 	$(BIN)/python docs/generate.py
+
+backend-table: $(SET_UP_DEV)
+	$(BIN)/python benchmarks/onnx_backend.py
 
 real-models-table: $(SET_UP_DEV)
 	$(BIN)/python benchmarks/real_models.py

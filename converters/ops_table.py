@@ -86,6 +86,7 @@ def markdown() -> str:
         "Made by `make docs` from the registered rules; do not edit. `facecvt ops` prints the same.",
         f"Every source operator becomes ONNX operators of opset {CANONICAL_OPSET}. An ONNX target is of opset 13, or "
         f"of the one from 11 to {CANONICAL_OPSET} that `--opset` names.",
+        "How many of the ONNX project's own node tests pass stands in [onnx-backend.md](onnx-backend.md).",
         "",
         f"| {' | '.join(COUNTED[direction] for direction in DIRECTIONS)} |",
         f"|{'---|' * len(DIRECTIONS)}",

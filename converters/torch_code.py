@@ -106,7 +106,7 @@ class TorchCode:
         if array is not None:
             return self.buffer(value)
         if name in self._ints:
-            return f"torch.tensor({self._ints[name]})"
+            return f"torch.tensor({self._ints[name]}, dtype=torch.int64)"  # by itself torch makes [] float32
         raise ConversionError(f"value {name!r} is used before it is computed")
 
     def ints(self, value: ir.Value | None) -> str | None:

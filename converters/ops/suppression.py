@@ -229,7 +229,8 @@ def top_k_to_torch(node: ir.Node, t: TorchCode) -> None:
 @to_torch("ScatterElements")
 def scatter_elements_to_torch(node: ir.Node, t: TorchCode) -> None:
     data, places, values = (t.arg(value) for value in node.inputs)
-    t.assign(node.outputs[0], f"{data}.scatter({attribute(node, 'axis', 0)}, {places}, {values})")
+    axis = attribute(node, "axis", 0)
+    t.assign(node.outputs[0], f"{data}.scatter({axis}, {places} % {data}.shape[{axis}], {values})")  # -1 is the last
 
 
 @to_torch("GatherND")

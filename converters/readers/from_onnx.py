@@ -83,6 +83,9 @@ def read_onnx(path: str | Path, input_shapes: Mapping[str, Sequence[int | str]] 
         op.check_all_read()
         infer_nodes(builder.take_new_nodes())
         outputs = list(result) if isinstance(result, (list, tuple)) else [result]
+        for lost in node.outputs[len(outputs) :]:
+            if lost.name and (lost.uses() or lost.is_graph_output()):
+                raise op.refuse(f"its output {lost.name!r} is used, but only the first {len(outputs)} can be converted")
         for target, value in zip(node.outputs, outputs, strict=False):
             if target.name:
                 builder.rename(value, target.name)

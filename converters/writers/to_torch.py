@@ -222,7 +222,9 @@ def declarations(code: TorchCode) -> list[str]:
     for name, array in code.parameters.items():
         lines.append(f"self.{name} = nn.Parameter(torch.zeros({shape_text(array)}))")
     for name, array in code.buffers.items():
-        dtype = TORCH_DTYPES[array.dtype.name]
+        dtype = TORCH_DTYPES.get(array.dtype.name)
+        if dtype is None:
+            raise ConversionError(f"{name!r} holds {array.dtype.name}, with which PyTorch does not compute")
         lines.append(f'self.register_buffer("{name}", torch.zeros({shape_text(array)}, dtype={dtype}))')
     return lines or ["pass"]
 
