@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from facecvt.converters.errors import AttributeValueError
+from facecvt.converters.errors import AttributeValueError, FormatError
 from facecvt.converters.graph import dims
 from facecvt.converters.readers.from_onnx import read_onnx
 from facecvt.converters.writers.to_torch import write_torch
@@ -123,3 +123,30 @@ def test_a_shape_without_axes_stays_int64_in_torch(tmp_path: Path) -> None:
     with TorchRuntime(tmp_path / "torch", ["x"]) as runtime:
         (found,) = runtime.run({"x": np.zeros((2, 3, 4), np.float32)}).outputs.values()
     assert (found.dtype, found.shape) == (np.dtype(np.int64), (0,))
+
+
+def test_functions_of_the_file_are_inlined(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Relu", ["a"], ["t"]), helper.make_node("Neg", ["t"], ["b"])]
+    function = helper.make_function("own", "F", ["a"], ["b"], nodes, [helper.make_opsetid("", 17)])
+    path = saved(tmp_path, [helper.make_node("F", ["x"], ["y"], domain="own")], {"x": (TensorProto.FLOAT, [2])}, ["y"])
+    model = onnx.load(path)
+    model.functions.append(function)
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    onnx.save(model, path)
+    graph = read_onnx(path)
+    assert [node.op_type for node in graph.body] == ["Relu", "Neg"]
+    assert graph.outputs[0].name == "y"
+
+
+def test_external_data_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "outside.bin").write_bytes(np.ones(2, np.float32).tobytes())
+    node = helper.make_node("Add", ["x", "w"], ["y"])
+    path = saved(tmp_path / "inner", [node], {"x": (TensorProto.FLOAT, [2])}, ["y"])
+    model = onnx.load(path)
+    weight = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2], data_location=TensorProto.EXTERNAL)
+    weight.external_data.add(key="location", value="../outside.bin")
+    model.graph.initializer.append(weight)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(FormatError, match=r"initializer 'w'.*outside"):
+        read_onnx(path)

@@ -1,7 +1,8 @@
 """An ONNX file of any opset from 7 -> canonical graph.
 
 Value names are the file's own. Initializers that are also listed as inputs are weights, as every runtime treats them.
-Rules lift each operator to the canonical opset.
+Rules lift each operator to the canonical opset. The file's own functions are inlined; external data must lie in the
+model's folder.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ def read_onnx(path: str | Path, input_shapes: Mapping[str, Sequence[int | str]] 
         raise FormatError(path, None, f"cannot be read: {error.strerror or error}") from error
     except Exception as error:  # protobuf and onnx_ir raise many kinds; every one of them means: not this format
         raise FormatError(path, None, f"is not a readable ONNX model: {error}") from error
+    if model.functions:
+        from onnx_ir.passes.common import InlinePass
+
+        model = InlinePass()(model).model
     body = model.graph
     opset = body.opset_imports.get("", body.opset_imports.get("ai.onnx", 0))
     if opset < OLDEST_OPSET:
@@ -66,7 +71,10 @@ def read_onnx(path: str | Path, input_shapes: Mapping[str, Sequence[int | str]] 
             shape = [dim if not (isinstance(dim, int) and dim <= 0) else None for dim in shape]
         values[name_of(value)] = builder.input(name_of(value), shape, value.dtype or ir.DataType.FLOAT)
     for name, value in body.initializers.items():
-        array = constant(value)
+        try:
+            array = constant(value)
+        except ValueError as error:  # external data outside of the model's folder, or shorter than its shape says
+            raise FormatError(path, None, f"initializer {name!r}: {error}") from error
         if array is None:
             raise FormatError(path, None, f"initializer {name!r} holds no data")
         values[name] = builder.weight(name, array)
