@@ -239,6 +239,7 @@ def define_shapes(p, f) -> None:
     case("index", lambda b: b.data(4, 5, 6)[1:, -1, ::2])
     case("strided_slice", lambda b: p.strided_slice(b.data(4, 6), [0, 1], [3, 0], [0, 6], [-1, 2]))
     case("gather", lambda b: p.gather(b.data(4, 5), b.data(3, dtype="int64", low=0, high=4), axis=0))
+    case("gather_nd", lambda b: p.gather_nd(b.data(4, 5, 3), b.data(6, 2, dtype="int64", low=0, high=4)))
     case("gather axis", lambda b: p.gather(b.data(4, 5), b.data(3, dtype="int64", low=0, high=5), axis=1))
     case("index_select", lambda b: p.index_select(b.data(4, 5), b.data(3, dtype="int64", low=0, high=5), axis=1))
     case("tile", lambda b: p.tile(b.data(2, 3), [2, 1, 2]))

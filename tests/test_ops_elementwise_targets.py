@@ -70,6 +70,7 @@ CASES: list[Case] = [
     *paddle_op("elementwise_mul", {"X": ["x"], "Y": ["y"]}, {"axis": 0}, x=A, y=B[:, :, 0, 0]),
     *paddle_op("elementwise_mul", {"X": ["x"], "Y": ["y"]}, {"axis": 0}, x=A, y=B[:, :, :1, :1]),
     *paddle("equal", "equal", "paddle.equal(x, y)", x=TIES, y=TIES[:1]),
+    *paddle("not_equal", "not_equal", "paddle.not_equal(x, y)", x=TIES, y=TIES[:1]),
     *paddle("less_than", "less_than", "paddle.less_than(x, y)", x=A, y=B),
     *paddle(None, "greater_than", "paddle.greater_than(x, y)", x=A, y=B),
     *paddle_op("greater_than", {"X": ["x"], "Y": ["y"]}, {}, x=A, y=B),

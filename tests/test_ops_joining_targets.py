@@ -36,6 +36,7 @@ CASES: list[Case] = [
     *mxnet("broadcast_like", THIN, Y, lhs_axes=(2,), rhs_axes=(1,)),
     *mxnet("broadcast_like", THIN, Y, lhs_axes=(0, -2), rhs_axes=(0, -1)),
     *mxnet("broadcast_to", THIN, shape=(2, 0, 4, 0)),
+    *mxnet(("broadcast_axis", "broadcast_axes"), THIN, axis=(0, 2), size=(2, 4)),
     *paddle("concat", "concat", "paddle.concat([x, y], axis=1)", x=X, y=Y),
     *paddle("concat", "concat", "paddle.concat([x, y, x], axis=-3)", x=X, y=Y, shapes=FREE),
     *paddle("concat", "concat", "paddle.concat([x], axis=0)", x=X),

@@ -33,6 +33,11 @@ CASES: list[Case] = [
     *mxnet("sum", X, axis="(0, -1)", exclude=True, keepdims=True),
     *mxnet("mean", X, axis="(0, 1, 2, 3)", exclude=True),
     *mxnet("sum", LINE, axis=0),
+    *mxnet("norm", X),
+    *mxnet("norm", X, ord=1, axis=1, keepdims=True),
+    *mxnet("norm", X, axis="(1, 2)"),
+    *mxnet("norm", X, ord=1, axis=-1),
+    *mxnet("norm", LINE, axis=0),
     *(
         case
         for axis, keep in ((None, False), (None, True), (1, False), ([2, 3], True), ([-1, 0], False))

@@ -175,6 +175,14 @@ def logic_from_paddle(op: PaddleOp, b: Builder) -> Any:
     return b.emit(PADDLE_LOGIC[op.op], [op.value("X", 0), op.value("Y", 1)])
 
 
+@from_paddle("not_equal")
+def not_equal_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    if op.integer("axis", -1) != -1:
+        raise op.refuse("only trailing operands, axis -1, are supported")
+    op.raw("force_cpu", False)  # where it is computed
+    return b.emit("Not", [b.emit("Equal", [op.value("X", 0), op.value("Y", 1)])])
+
+
 @from_paddle("logical_not")
 def not_from_paddle(op: PaddleOp, b: Builder) -> Any:
     return b.emit("Not", [op.value("X", 0)])

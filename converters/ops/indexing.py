@@ -129,6 +129,19 @@ def gather_from_paddle(op: PaddleOp, b: Builder) -> Any:
     return b.emit("Gather", [op.value("X", 0), as_int64(b, indices)], axis=axis[0])
 
 
+@from_paddle("index_select")
+def index_select_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    """Places of an axis, one after the other."""
+    axis = op.integer("axis" if op.pir else "dim", 0)
+    return b.emit("Gather", [op.value("X", 0), as_int64(b, op.value("Index", 1))], axis=axis)
+
+
+@from_paddle("gather_nd")
+def gather_nd_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    """The coordinates of a place lie along the last axis of the indices, as in ONNX."""
+    return b.emit("GatherND", [op.value("X", 0), as_int64(b, op.value("Index", 1))])
+
+
 @from_paddle("arg_max", "argmax", "arg_min", "argmin")
 def argmax_from_paddle(op: PaddleOp, b: Builder) -> Any:
     axis = ints_or_value(op, b, "axis", operand=1, default=(-1,))

@@ -90,6 +90,18 @@ def broadcast_to_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     return b.emit("Expand", [op.inputs[0], b.const([size or 1 for size in op.ints("shape")])])
 
 
+@from_mxnet("broadcast_axis", "broadcast_axes")
+def broadcast_axis_from_mxnet(op: MxnetOp, b: Builder) -> Any:
+    """Axes of length 1 widened to sizes; Expand leaves an axis alone where 1 is asked for."""
+    axes, sizes, found = op.ints("axis", ()), op.ints("size", ()), known_rank(op.inputs[0])
+    if found is None:
+        raise op.refuse("the number of dimensions of the operand is not known; give the input shapes")
+    shape = [1] * found
+    for axis, size in zip(axes, sizes, strict=True):
+        shape[axis] = size
+    return b.emit("Expand", [op.inputs[0], b.const(shape)])
+
+
 # ---- Paddle ----------------------------------------------------------------------------------------------------------
 
 

@@ -61,6 +61,19 @@ def reduce_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     return b.emit("Expand", [result, b.const([1])]) if all_axes and not keep else result
 
 
+@from_mxnet("norm")
+def norm_from_mxnet(op: MxnetOp, b: Builder) -> Any:
+    """Sum of absolute values, or root of the sum of squares; a vector of one element over everything."""
+    order, axes, keep = op.integer("ord", 2), op.ints("axis", ()) or [], op.boolean("keepdims", False)
+    op.text("out_dtype", "None", allowed=("None",))
+    if order not in (1, 2):
+        raise op.refuse(f"ord {order} is not supported")
+    result = emit_reduction(b, f"ReduceL{order}", op.inputs[0], axes, keep)
+    found = known_rank(op.inputs[0])
+    everything = not axes or len(axes) == found or (found is None and sorted(axes) == list(range(len(axes))))
+    return b.emit("Expand", [result, b.const([1])]) if everything and not keep else result
+
+
 @from_paddle(*PADDLE_REDUCTIONS)
 def reduce_from_paddle(op: PaddleOp, b: Builder) -> Any:
     """``reduce_mean`` and the like; the legacy ``mean`` is over everything, the legacy ``sum`` adds tensors."""

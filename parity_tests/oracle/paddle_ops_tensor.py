@@ -118,6 +118,12 @@ def define_gather(attributes: PaddleAttributes) -> PaddleCompute:
     return lambda x: [np.take(x.one("X"), x.one("Index").reshape(-1), axis=int(x.number(axis, "Axis")))]
 
 
+@paddle_operator("gather_nd", operands=("X", "Index"))
+def define_gather_nd(attributes: PaddleAttributes) -> PaddleCompute:
+    """Every row of the indices names a place by its first coordinates."""
+    return lambda x: [x.one("X")[tuple(np.moveaxis(x.one("Index"), -1, 0))]]
+
+
 @paddle_operator("index_select", operands=("X", "Index"))
 def define_index_select(attributes: PaddleAttributes) -> PaddleCompute:
     """Rows of an axis by index."""
