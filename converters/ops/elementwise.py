@@ -318,7 +318,10 @@ def arithmetic_to_torch(node: ir.Node, t: TorchCode) -> None:
     if node.op_type == "Div" and any(is_integer(value) for value in node.inputs):
         t.assign(node.outputs[0], f'torch.div({", ".join(arguments)}, rounding_mode="trunc")')
         return
-    t.assign(node.outputs[0], f" {OPERATORS[node.op_type]} ".join(arguments))
+    expression = f" {OPERATORS[node.op_type]} ".join(arguments)
+    if node.op_type == "Pow" and is_integer(node.inputs[0]) and not is_integer(node.inputs[1]):
+        expression = f"({expression}).to({arguments[0]}.dtype)"  # ONNX keeps the base's type, PyTorch the wider one
+    t.assign(node.outputs[0], expression)
 
 
 @to_torch(*COMPARISONS)
