@@ -230,7 +230,7 @@ class SideBySide:
 
 def side_oracle(side: Side, dtype: Any) -> Oracle:
     """The oracle of a side; it asks for no more of a conversion than a side has too."""
-    return open_oracle(side, dtype)  # type: ignore[arg-type]
+    return open_oracle(side, dtype)
 
 
 def run_oracle(oracle: Oracle, feeds: Mapping[str, NumpyArray], taps: Sequence[str]) -> Capture:
