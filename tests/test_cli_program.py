@@ -308,7 +308,8 @@ def test_a_closed_pipe_is_quiet() -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_cleanly(number: signal.Signals, code: int, tmp_path: Path) -> None:
     program = (
-        "import sys, time; from facecvt import cli; import facecvt.converters.ops_table as table\n"
+        "import signal, sys, time; from facecvt import cli; import facecvt.converters.ops_table as table\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
         "def wait():\n    print('ready', file=sys.stderr, flush=True); time.sleep(60)\n"
         "table.operator_rows = wait; sys.argv = ['facecvt', 'ops']; sys.exit(cli.main())"
     )

@@ -279,5 +279,6 @@ def test_the_command_needs_no_mxnet(
     assert [Path(path).name for path in document["target"]["files"]] == [
         f"{folder.name}-symbol.json",
         f"{folder.name}-0000.params",
+        "facecvt.json",
     ]
     assert all((tmp_path / path).is_file() for path in document["target"]["files"])
