@@ -80,15 +80,15 @@ class SideBySide:
     def __init__(self, a: Side, b: Side) -> None:
         self.a, self.b = a, b
         self.provenance: Provenance = trace(a.graph, b.graph)
-        self.exact: Oracle = side_oracle(a, np.float64)
-        self.clean: Oracle = side_oracle(a, np.float32)
+        self.exact: Oracle = open_oracle(a, np.float64)
+        self.clean: Oracle = open_oracle(a, np.float32)
         self._shown = value_names(b.graph)
         self._its_oracle: Oracle | None = None
         if b.source_framework == "onnx":
             self._shown &= onnx_values(b.files[0])
             output_names = [name_of(value) for value in b.graph.outputs]
         else:
-            self._its_oracle = side_oracle(b, np.float32)
+            self._its_oracle = open_oracle(b, np.float32)
             self._shown &= {layer.value for layer in self._its_oracle.layers}
             output_names = self._its_oracle.output_names
         self.output_names = list(output_names)
@@ -226,11 +226,6 @@ class SideBySide:
         results = ForcedGraph(self.b.graph, given, list(given)).run(its, given)
         metrics = {name: compare(value, _like(results[pairs[name].tap], value)) for name, value in expected.items()}
         return OwnErrors(metrics, expected, given, fed, its)
-
-
-def side_oracle(side: Side, dtype: Any) -> Oracle:
-    """The oracle of a side; it asks for no more of a conversion than a side has too."""
-    return open_oracle(side, dtype)
 
 
 def run_oracle(oracle: Oracle, feeds: Mapping[str, NumpyArray], taps: Sequence[str]) -> Capture:

@@ -23,6 +23,7 @@ from typing import BinaryIO
 import numpy as np
 
 from facecvt.converters.formats.mapped import Array, MappedTensor
+from facecvt.converters.formats.protobuf_writer import encode_varint
 
 LARGEST_MESSAGE = 2**31 - 1  # a protobuf message can not be longer
 EXTERNAL_ALIGNMENT = 4096  # a page, so that a runtime can map each weight
@@ -47,8 +48,8 @@ class Initializer:
     @cached_property
     def inline_header(self) -> bytes:
         """Everything of the initializer's field in GraphProto up to its raw bytes."""
-        body = _tensor_head(self) + _tag(9, 2) + _varint(self.data.nbytes)
-        return _tag(5, 2) + _varint(len(body) + self.data.nbytes) + body
+        body = _tensor_head(self) + _tag(9, 2) + encode_varint(self.data.nbytes)
+        return _tag(5, 2) + encode_varint(len(body) + self.data.nbytes) + body
 
 
 def write_streamed(
@@ -87,7 +88,7 @@ def write_streamed(
         len(head) + (item.data.nbytes if inline else 0) for head, item in zip(headers, initializers, strict=True)
     )
     target.write(model_without_graph)
-    target.write(_tag(7, 2) + _varint(length))
+    target.write(_tag(7, 2) + encode_varint(length))
     target.write(graph_without_initializers)
     for head, item in zip(headers, initializers, strict=True):
         target.write(head)
@@ -118,30 +119,21 @@ def _external_entry(item: Initializer, location: str, offset: int) -> bytes:
     for key, value in entries.items():
         entry = _bytes_field(1, key.encode()) + _bytes_field(2, value.encode())
         body += _bytes_field(13, entry)
-    body += _tag(14, 0) + _varint(1)
+    body += _tag(14, 0) + encode_varint(1)
     return _bytes_field(5, body)
 
 
 def _tensor_head(item: Initializer) -> bytes:
-    dims = b"".join(_tag(1, 0) + _varint(dim) for dim in item.shape)
-    return dims + _tag(2, 0) + _varint(item.data_type) + _bytes_field(8, item.name.encode())
+    dims = b"".join(_tag(1, 0) + encode_varint(dim) for dim in item.shape)
+    return dims + _tag(2, 0) + encode_varint(item.data_type) + _bytes_field(8, item.name.encode())
 
 
 def _bytes_field(number: int, payload: bytes) -> bytes:
-    return _tag(number, 2) + _varint(len(payload)) + payload
+    return _tag(number, 2) + encode_varint(len(payload)) + payload
 
 
 def _tag(number: int, wire_type: int) -> bytes:
-    return _varint(number << 3 | wire_type)
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
+    return encode_varint(number << 3 | wire_type)
 
 
 def external_path(path: Path) -> Path:

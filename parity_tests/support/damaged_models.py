@@ -17,6 +17,34 @@ from facecvt.converters.formats.paddle_program import read_program
 Build = Callable[[Path, Path], Path]
 
 
+def with_cut(copy: Build, name: str, kept: int) -> Build:
+    """A copy in which one file keeps that many bytes, or loses that many from its end."""
+
+    def build(models: Path, folder: Path) -> Path:
+        model = copy(models, folder)
+        path = folder / name
+        path.chmod(0o644)
+        with path.open("r+b") as file:
+            file.truncate(kept if kept >= 0 else path.stat().st_size + kept)
+        return model
+
+    return build
+
+
+def with_padding(copy: Build, name: str, padding: bytes = b"\0" * 7) -> Build:
+    """A copy in which something follows the end of one file."""
+
+    def build(models: Path, folder: Path) -> Path:
+        model = copy(models, folder)
+        path = folder / name
+        path.chmod(0o644)
+        with path.open("ab") as file:
+            file.write(padding)
+        return model
+
+    return build
+
+
 # ---- MXNet
 
 
@@ -30,39 +58,6 @@ def det1(models: Path, folder: Path) -> Path:
     for name in ("det1-symbol.json", "det1-0001.params"):
         shutil.copy(models / "mxnet/mtcnn-det1" / name, folder)
     return folder / "det1"
-
-
-def cut(path: Path, kept: int) -> None:
-    path.chmod(0o644)
-    with path.open("r+b") as file:
-        file.truncate(kept if kept >= 0 else path.stat().st_size + kept)
-
-
-def pad(path: Path, with_bytes: bytes = b"\0" * 7) -> None:
-    path.chmod(0o644)
-    with path.open("ab") as file:
-        file.write(with_bytes)
-
-
-def det1_params_cut(kept: int) -> Build:
-    def build(models: Path, folder: Path) -> Path:
-        model = det1(models, folder)
-        cut(folder / "det1-0001.params", kept)
-        return model
-
-    return build
-
-
-def det1_params_padded(models: Path, folder: Path) -> Path:
-    model = det1(models, folder)
-    pad(folder / "det1-0001.params")
-    return model
-
-
-def det1_symbol_cut(models: Path, folder: Path) -> Path:
-    model = det1(models, folder)
-    cut(folder / "det1-symbol.json", -100)
-    return model
 
 
 def det1_without_two_weights(models: Path, folder: Path) -> Path:
@@ -107,27 +102,6 @@ def rnet(models: Path, folder: Path) -> Path:
     return folder / "RNet.pdmodel"
 
 
-def rnet_weights_cut(kept: int) -> Build:
-    def build(models: Path, folder: Path) -> Path:
-        model = rnet(models, folder)
-        cut(folder / "RNet.pdiparams", kept)
-        return model
-
-    return build
-
-
-def rnet_weights_padded(models: Path, folder: Path) -> Path:
-    model = rnet(models, folder)
-    pad(folder / "RNet.pdiparams")
-    return model
-
-
-def rnet_program_cut(models: Path, folder: Path) -> Path:
-    model = rnet(models, folder)
-    cut(folder / "RNet.pdmodel", -1000)
-    return model
-
-
 def rnet_without_a_weight(models: Path, folder: Path) -> Path:
     model = rnet(models, folder)
     program = read_program(model)
@@ -154,18 +128,6 @@ def separate_rnet(models: Path, folder: Path) -> Path:
     return folder / "RNet"
 
 
-def separate_cut(models: Path, folder: Path) -> Path:
-    model = separate_rnet(models, folder)
-    cut(model / "conv2.w_0", -4)
-    return model
-
-
-def separate_padded(models: Path, folder: Path) -> Path:
-    model = separate_rnet(models, folder)
-    pad(model / "conv2.w_0")
-    return model
-
-
 def separate_without_two_files(models: Path, folder: Path) -> Path:
     model = separate_rnet(models, folder)
     (model / "conv2.b_0").unlink()
@@ -185,9 +147,8 @@ def two_paddle_models(models: Path, folder: Path) -> Path:
 SLIM = "onnx/ultra-light-face/version-slim-320_simplified.onnx"
 
 
-def slim_cut(models: Path, folder: Path) -> Path:
+def slim(models: Path, folder: Path) -> Path:
     shutil.copy(models / SLIM, folder / "slim.onnx")
-    cut(folder / "slim.onnx", -5000)
     return folder / "slim.onnx"
 
 
