@@ -245,7 +245,7 @@ def diff(
     A and B are paths in any spelling that the conversions take; with --framework-a and --framework-b also names of
     reference architectures.
     """
-    from facecvt.parity_tests.diff import diff as hold
+    from facecvt.parity_tests.diff.compare import diff as hold
 
     choices["shapes"] = dict(choices["shapes"])
     report = reporter(as_json, quiet, verbose)

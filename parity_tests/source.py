@@ -22,7 +22,7 @@ from facecvt.converters.formats.mapped import Array
 
 if TYPE_CHECKING:
     from facecvt.converters.conversion import Conversion
-    from facecvt.parity_tests.model import Side
+    from facecvt.parity_tests.diff.model import Side
     from facecvt.parity_tests.oracle.evaluator import Evaluator
 
 NumpyArray = np.ndarray[Any, np.dtype[Any]]

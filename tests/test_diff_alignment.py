@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facecvt.parity_tests.diff import diff
-from facecvt.parity_tests.difference import Difference
-from facecvt.parity_tests.model import open_side
-from facecvt.parity_tests.provenance import EXCHANGED, Provenance, trace
+from facecvt.parity_tests.diff.compare import diff
+from facecvt.parity_tests.diff.difference import Difference
+from facecvt.parity_tests.diff.model import open_side
+from facecvt.parity_tests.diff.provenance import EXCHANGED, Provenance, trace
 from facecvt.parity_tests.support.small_net import Node, SmallNet, fold, small_net
 
 FOLDABLE = [("conv0", "bn0"), ("conv1", "bn2"), ("conv2", "bn3"), ("conv3", "bn4"), ("fc", "embedding")]

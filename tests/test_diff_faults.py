@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facecvt.parity_tests.diff import diff
-from facecvt.parity_tests.difference import Difference
+from facecvt.parity_tests.diff.compare import diff
+from facecvt.parity_tests.diff.difference import Difference
 from facecvt.parity_tests.support.small_net import Node, SmallNet, small_net
 
 Fault = Callable[[SmallNet], None]

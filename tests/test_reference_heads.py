@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from facecvt.converters.errors import UsageError, WeightsError
-from facecvt.parity_tests.training import in_float32, run_head
+from facecvt.parity_tests.training.step import in_float32, run_head
 from facecvt.reference_models import build_head, head_names, head_spec
 from facecvt.reference_models.heads.names import head_from_canonical, head_to_canonical
 from facecvt.reference_models.heads.upstreams import UPSTREAMS, upstream_of

@@ -17,7 +17,7 @@ from facecvt.parity_tests.verification import TensorResult
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from facecvt.parity_tests.difference import Difference
+    from facecvt.parity_tests.diff.difference import Difference
 
 WORST_SHOWN = 8
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from facecvt.converters.ops_table import OperatorRow
-    from facecvt.parity_tests.difference import Difference
+    from facecvt.parity_tests.diff.difference import Difference
     from facecvt.parity_tests.environment import Diagnosis
     from facecvt.parity_tests.inspection import Inspection
     from facecvt.parity_tests.proven import ProvenConversion

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facecvt.reference_models import build, spec
+from facecvt.reference_models import build, names, spec
 from facecvt.reference_models.seeded import seeded_state
 from facecvt.reference_models.weights import exchange, split_auxiliary
 
@@ -96,6 +96,14 @@ CASES = [
     pytest.param("resnet_std18", {}, marks=pytest.mark.slow),
     pytest.param("resnet_std101", {"normalize": False, "embedding_size": 96}, marks=pytest.mark.slow),
 ]
+
+
+def with_every_architecture(cases):
+    """The cases, and every architecture that they leave out, as it is by default."""
+    plain = [case.values if hasattr(case, "values") else case for case in cases]
+    seen = {spec(name).name for name, options in plain if not options}
+    rest = [name for name in names() if name not in seen and not name.startswith("blazeface_") and name != "blazeface"]
+    return [*cases, *(pytest.param(name, {}, marks=pytest.mark.slow) for name in rest)]
 
 
 def rel_rmse(value, reference):
@@ -187,7 +195,7 @@ def inputs(batch, size=(112, 112)):
     return np.clip(np.rint(pixels), 0, 255).astype(np.float32)
 
 
-@pytest.mark.parametrize(("name", "options"), CASES)
+@pytest.mark.parametrize(("name", "options"), with_every_architecture(CASES))
 def test_three_nets_agree_at_every_layer(name, options, torch_module, paddle_module, mxnet_module):
     arch = spec(name, **options)
     # Paddle and MXNet keep an eps in float32, also where they compute in float64

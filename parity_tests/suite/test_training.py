@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facecvt.parity_tests.training import (
+from facecvt.parity_tests.training.step import (
     MXNET_ROLES,
     Recipe,
     Task,
@@ -50,7 +50,7 @@ def task(name, options, head, **recipe) -> Task:
 @pytest.fixture(scope="module")
 def moved_task(torch_module):
     """A task and the same away from kinks; made once, for it takes longer than a step."""
-    from facecvt.parity_tests.training_torch import away_from_kinks
+    from facecvt.parity_tests.training.step_torch import away_from_kinks
 
     given = task("mobilefacenet", {}, "arcface")
     return given, away_from_kinks(given)
@@ -66,7 +66,7 @@ def plain_step(torch_module):
 
 @pytest.mark.parametrize(("name", "options", "head"), CASES)
 def test_one_step_is_equal(name, options, head, moved_task, paddle_module, mxnet_module):
-    from facecvt.parity_tests.training_torch import away_from_kinks
+    from facecvt.parity_tests.training.step_torch import away_from_kinks
 
     given = task(name, options, head)
     # the head has no part in where the kinks are
@@ -126,7 +126,7 @@ def test_statistics_after_three_steps(torch_module, paddle_module):
 
 def test_momentum_and_weight_decay_mean_the_same(torch_module, paddle_module, mxnet_module):
     """Three steps with gradients that are given; SGD written out is the witness."""
-    from facecvt.parity_tests import training_mxnet, training_paddle, training_torch
+    from facecvt.parity_tests.training import step_mxnet, step_paddle, step_torch
 
     random = np.random.Generator(np.random.PCG64(5))
     start = {"a_weight": random.standard_normal((3, 4)), "a_beta": random.standard_normal(4)}
@@ -145,7 +145,7 @@ def test_momentum_and_weight_decay_mean_the_same(torch_module, paddle_module, mx
 
     torch, paddle, mx = torch_module, paddle_module, mxnet_module
     tensors = {name: torch.nn.Parameter(torch.from_numpy(array.copy())) for name, array in start.items()}
-    optimizer = training_torch.descent(recipe, [(tensors[name], roles[name]) for name in start])
+    optimizer = step_torch.descent(recipe, [(tensors[name], roles[name]) for name in start])
     for step in gradients:
         for name, tensor in tensors.items():
             tensor.grad = torch.from_numpy(step[name])
@@ -154,7 +154,7 @@ def test_momentum_and_weight_decay_mean_the_same(torch_module, paddle_module, mx
         np.testing.assert_allclose(tensor.detach().numpy(), expected[name], rtol=1e-12)
 
     layers = {name: paddle.create_parameter(list(array.shape), "float64") for name, array in start.items()}
-    optimizer = training_paddle.descent(recipe, [(layers[name], roles[name]) for name in start])
+    optimizer = step_paddle.descent(recipe, [(layers[name], roles[name]) for name in start])
     for name, parameter in layers.items():
         parameter.set_value(start[name])
     for step in gradients:
@@ -165,7 +165,7 @@ def test_momentum_and_weight_decay_mean_the_same(torch_module, paddle_module, mx
         np.testing.assert_allclose(parameter.numpy(), expected[name], rtol=1e-12)
 
     arrays = {name: mx.nd.array(array, dtype="float64") for name, array in start.items()}
-    update = training_mxnet.updater(recipe, roles)
+    update = step_mxnet.updater(recipe, roles)
     for step in gradients:
         for index, name in enumerate(roles):
             update(index, mx.nd.array(step[name], dtype="float64"), arrays[name])
@@ -245,7 +245,7 @@ def test_scales_of_1_are_not_trained_but_their_shifts_are(name, torch_module, pa
 
 
 def test_no_value_lies_near_a_kink(moved_task, torch_module):
-    from facecvt.parity_tests.training_torch import batch_norms, tensors
+    from facecvt.parity_tests.training.step_torch import batch_norms, tensors
     from facecvt.reference_models.weights import from_canonical
 
     nearest = {}

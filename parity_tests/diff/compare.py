@@ -18,15 +18,15 @@ import numpy as np
 from facecvt import __version__
 from facecvt.converters.errors import NotComparableError, UsageError
 from facecvt.parity_tests.align import resolved_alias
-from facecvt.parity_tests.diagnose import Case, diagnose
-from facecvt.parity_tests.difference import Cause, Difference
+from facecvt.parity_tests.diff.diagnose import Case, diagnose
+from facecvt.parity_tests.diff.difference import Cause, Difference
+from facecvt.parity_tests.diff.layer import cut
+from facecvt.parity_tests.diff.localise import Fault, localise
+from facecvt.parity_tests.diff.model import Side, open_pair
+from facecvt.parity_tests.diff.side_by_side import FeedPlan, OwnErrors, Progress, SideBySide
 from facecvt.parity_tests.environment import installed_version
 from facecvt.parity_tests.inputs import KINDS, InputPlan
-from facecvt.parity_tests.layer import cut
-from facecvt.parity_tests.localise import Fault, localise
-from facecvt.parity_tests.model import Side, open_pair
 from facecvt.parity_tests.runtimes.runtime import RunFailedError
-from facecvt.parity_tests.side_by_side import FeedPlan, OwnErrors, Progress, SideBySide
 from facecvt.parity_tests.verification import TensorResult, Verification
 
 DEFAULT_BATCH = 2

@@ -189,7 +189,7 @@ def train(task: Task, framework: str, dtype: str = "float64") -> Trained:
         framework: torch, paddle or mxnet; it must be installed.
         dtype: "float32" or "float64", of every tensor.
     """
-    module = importlib.import_module(f"facecvt.parity_tests.training_{known_framework(framework)}")
+    module = importlib.import_module(f"facecvt.parity_tests.training.step_{known_framework(framework)}")
     trained: Trained = module.train(task, dtype)
     return trained
 
@@ -210,7 +210,7 @@ def run_head(
     Returns:
         "logits", "loss", "d_features", "d_centres" (C, D), and the state afterwards by canonical name.
     """
-    module = importlib.import_module(f"facecvt.parity_tests.training_{known_framework(framework)}")
+    module = importlib.import_module(f"facecvt.parity_tests.training.step_{known_framework(framework)}")
     state = head_from_canonical(arrays, head, framework)
     result, after = module.run_head(head, state, features, labels, dtype)
     if head.layout(framework) == COLUMNS:

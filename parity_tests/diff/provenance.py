@@ -1,6 +1,6 @@
 """Which value of one model is which value of another, from the weights that made them.
 
-Layers that own the same weights are the same layer (:mod:`facecvt.parity_tests.fingerprints`); those are the anchors.
+Layers that own the same weights are the same layer (:mod:`facecvt.parity_tests.diff.fingerprints`): the anchors.
 Between anchors the data flow decides: a layer whose operands are aligned, and which is the only one of its kind to read
 them on both sides, is aligned; so are the operands of two aligned layers. Names and positions in a list decide nothing.
 What stays ambiguous is unmapped. Without a single anchor nothing is aligned at all: two nets of one architecture with
@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 
 from facecvt.converters.graph import Graph, name_of
 from facecvt.converters.onnx_ir_lazy import ir
-from facecvt.parity_tests.fingerprints import bits_fingerprint, directions, nearest_partners, only_partners
-from facecvt.parity_tests.network import COMMUTATIVE, Network, kind_of
+from facecvt.parity_tests.diff.fingerprints import bits_fingerprint, directions, nearest_partners, only_partners
+from facecvt.parity_tests.diff.network import COMMUTATIVE, Network, kind_of
 
 WEIGHTS, NEAR_WEIGHTS, EXCHANGED, DATA_FLOW, INPUT = (
     "weights",

@@ -26,14 +26,14 @@ from facecvt.converters.errors import (
 )
 from facecvt.converters.graph import NumpyArray, name_of
 from facecvt.parity_tests.align import Alignment, align
+from facecvt.parity_tests.diff.model import Side
+from facecvt.parity_tests.diff.network import value_names
+from facecvt.parity_tests.diff.own_error import ForcedGraph, arranged, is_forcible
+from facecvt.parity_tests.diff.provenance import Provenance, trace
 from facecvt.parity_tests.evidence import Evidence, shapes_without_batch
 from facecvt.parity_tests.inputs import InputPlan
 from facecvt.parity_tests.judge import judge
 from facecvt.parity_tests.metrics import Metrics, compare
-from facecvt.parity_tests.model import Side
-from facecvt.parity_tests.network import value_names
-from facecvt.parity_tests.own_error import ForcedGraph, arranged, is_forcible
-from facecvt.parity_tests.provenance import Provenance, trace
 from facecvt.parity_tests.runtimes.runtime import Capture, RunFailedError
 from facecvt.parity_tests.source import Oracle, open_oracle
 from facecvt.parity_tests.verification import Verification, not_verified

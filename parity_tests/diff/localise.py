@@ -1,7 +1,7 @@
 """Which layer is at fault: the first whose own error is above its floor, while it is fed what the other side computes.
 
-Own errors come from :mod:`facecvt.parity_tests.own_error`, so no layer answers for another. Where the layer reads a
-value that the other side's layer does not (a step that one side left out), that step is named: the layer itself is
+Own errors come from :mod:`facecvt.parity_tests.diff.own_error`, so no layer answers for another. Where the layer reads
+a value that the other side's layer does not (a step that one side left out), that step is named: the layer itself is
 innocent.
 """
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from facecvt.converters.graph import Graph, name_of
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.parity_tests.align import resolved_alias
+from facecvt.parity_tests.diff.network import Network
+from facecvt.parity_tests.diff.provenance import Provenance
 from facecvt.parity_tests.metrics import Metrics
-from facecvt.parity_tests.network import Network
-from facecvt.parity_tests.provenance import Provenance
 from facecvt.parity_tests.tolerance import Gate
 from facecvt.parity_tests.verification import TensorResult
 

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from facecvt.parity_tests.training import NumpyArray, Recipe, Task, Trained, collect, head_sizes, in_float32, trainable
+from facecvt.parity_tests.training.step import (
+    NumpyArray,
+    Recipe,
+    Task,
+    Trained,
+    collect,
+    head_sizes,
+    in_float32,
+    trainable,
+)
 from facecvt.reference_models.heads import spec as heads
 from facecvt.reference_models.heads.names import State, head_from_canonical
 from facecvt.reference_models.heads.spec import HeadSpec
@@ -83,7 +92,7 @@ def away_from_kinks(task: Task, window: float = 0.2) -> Task:
 
 
 def train(task: Task, dtype: str) -> Trained:
-    """See :func:`facecvt.parity_tests.training.train`."""
+    """See :func:`facecvt.parity_tests.training.step.train`."""
     arch, precision = task.architecture, getattr(torch, dtype)
     net = families()[arch.family].build(arch, "torch").to(precision)
     head = heads.build(task.head, "torch", arch.embedding_size, task.classes).to(precision)
@@ -125,7 +134,7 @@ def train(task: Task, dtype: str) -> Trained:
 def run_head(
     head: HeadSpec, state: State, features: NumpyArray, labels: NumpyArray, dtype: str
 ) -> tuple[dict[str, NumpyArray], dict[str, NumpyArray]]:
-    """See :func:`facecvt.parity_tests.training.run_head`; the state and the centres' gradient as the net has them."""
+    """See :func:`facecvt.parity_tests.training.step.run_head`; state and centres' gradient as the net has them."""
     net = heads.build(head, "torch", *head_sizes(head, "torch", state)).to(getattr(torch, dtype))
     net.load_state_dict(tensors(state), strict=True)
     x = torch.from_numpy(features.astype(dtype)).requires_grad_()

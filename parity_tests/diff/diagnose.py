@@ -21,13 +21,13 @@ import numpy as np
 
 from facecvt.converters.errors import FacecvtError
 from facecvt.converters.graph import NumpyArray
-from facecvt.parity_tests.difference import Cause
-from facecvt.parity_tests.layer import CutLayer
+from facecvt.parity_tests.diff.difference import Cause
+from facecvt.parity_tests.diff.layer import CutLayer
+from facecvt.parity_tests.diff.own_error import arranged
+from facecvt.parity_tests.diff.provenance import EXCHANGED
+from facecvt.parity_tests.diff.weight_changes import change_of
 from facecvt.parity_tests.metrics import compare
-from facecvt.parity_tests.own_error import arranged
-from facecvt.parity_tests.provenance import EXCHANGED
 from facecvt.parity_tests.tolerance import Gate
-from facecvt.parity_tests.weight_changes import change_of
 
 LEFT_OUT = "left out: "
 EPSILONS = (1e-5, 2e-5, 1e-3, 1e-12, 1e-6, 1e-4, 1e-2, 0.1, 0.9, 0.99, 0.01)  # 0.9 and the like are momenta

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import paddle
 
-from facecvt.parity_tests.training import NumpyArray, Recipe, Task, Trained, collect, head_sizes, trainable
+from facecvt.parity_tests.training.step import NumpyArray, Recipe, Task, Trained, collect, head_sizes, trainable
 from facecvt.reference_models.heads import spec as heads
 from facecvt.reference_models.heads.names import State, head_from_canonical
 from facecvt.reference_models.heads.spec import HeadSpec
@@ -41,7 +41,7 @@ def descent(recipe: Recipe, parameters: Sequence[tuple[Any, str]]) -> Any:
 
 
 def train(task: Task, dtype: str) -> Trained:
-    """See :func:`facecvt.parity_tests.training.train`."""
+    """See :func:`facecvt.parity_tests.training.step.train`."""
     arch = task.architecture
     net = families()[arch.family].build(arch, "paddle")
     head = heads.build(task.head, "paddle", arch.embedding_size, task.classes)
@@ -70,7 +70,7 @@ def train(task: Task, dtype: str) -> Trained:
 def run_head(
     head: HeadSpec, state: State, features: NumpyArray, labels: NumpyArray, dtype: str
 ) -> tuple[dict[str, NumpyArray], dict[str, NumpyArray]]:
-    """See :func:`facecvt.parity_tests.training.run_head`; the state and the centres' gradient as the net has them."""
+    """See :func:`facecvt.parity_tests.training.step.run_head`; state and centres' gradient as the net has them."""
     net = heads.build(head, "paddle", *head_sizes(head, "paddle", state))
     load(net, state, dtype)
     x = paddle.to_tensor(features.astype(dtype), stop_gradient=False)

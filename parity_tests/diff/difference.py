@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from facecvt.parity_tests.localise import Fault
+from facecvt.parity_tests.diff.localise import Fault
 from facecvt.parity_tests.metrics import Metrics
 from facecvt.parity_tests.verification import Verdict, Verification
 

@@ -6,7 +6,16 @@ from typing import Any
 
 from facecvt.converters.compat_mxnet import import_mxnet
 from facecvt.converters.contract import InputContract
-from facecvt.parity_tests.training import NumpyArray, Recipe, Task, Trained, collect, head_sizes, in_float32, trainable
+from facecvt.parity_tests.training.step import (
+    NumpyArray,
+    Recipe,
+    Task,
+    Trained,
+    collect,
+    head_sizes,
+    in_float32,
+    trainable,
+)
 from facecvt.reference_models.heads import spec as heads
 from facecvt.reference_models.heads.names import State, head_from_canonical
 from facecvt.reference_models.heads.spec import HeadSpec
@@ -30,7 +39,7 @@ def in_dtype(symbol: Any, dtype: str) -> Any:
 
 
 def train(task: Task, dtype: str) -> Trained:
-    """See :func:`facecvt.parity_tests.training.train`."""
+    """See :func:`facecvt.parity_tests.training.step.train`."""
     arch = task.architecture
     net = families()[arch.family].build(arch, "mxnet")
     head = heads.build(task.head, "mxnet", arch.embedding_size, task.classes)
@@ -96,7 +105,7 @@ def softmax_output_factor(labels: NumpyArray) -> float:
 def run_head(
     head: HeadSpec, state: State, features: NumpyArray, labels: NumpyArray, dtype: str
 ) -> tuple[dict[str, NumpyArray], dict[str, NumpyArray]]:
-    """See :func:`facecvt.parity_tests.training.run_head`; gradients without :func:`softmax_output_factor`."""
+    """See :func:`facecvt.parity_tests.training.step.run_head`; gradients without :func:`softmax_output_factor`."""
     size, classes = head_sizes(head, "mxnet", state)
     symbol = heads.build(head, "mxnet", size, classes)
     arrays = {**state, "data": features, "softmax_label": labels}
