@@ -6,6 +6,8 @@ Figures: rel-RMSE below 1e-5 at every layer and 1-cos below 1e-10 for the embedd
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
@@ -127,8 +129,22 @@ def eps_option(arch, eps):
     return {"eps": eps} if "eps" in arch.options else {}
 
 
+class Listeners:
+    """Hooks live as long as their net; whom they tell changes with every run. Nothing is kept: a deep net's values at
+    batch 3 are gigabytes."""
+
+    def tell(self, layer, value):
+        self.on_value(layer, value)
+
+    @contextmanager
+    def told_to(self, on_value):
+        self.on_value = on_value
+        yield
+        del self.on_value
+
+
 def torch_runner(torch, arch, state, eps):
-    """x -> canonical layer name -> value, float64; "output" is the embedding."""
+    """Calls ``on_value(canonical layer name, value)`` for every named layer, float64; "output" is the embedding."""
     net = build(arch.name, "torch", **dict(arch.options) | eps_option(arch, eps))
     net.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()}, strict=True)
     net.double().eval()
@@ -137,15 +153,15 @@ def torch_runner(torch, arch, state, eps):
             module.eps = float(np.float32(module.eps))  # where a layer has another eps than the rest
         if hasattr(module, "slope"):
             module.slope = float(np.float32(module.slope))  # of a hard sigmoid; Paddle keeps it in float32 as well
-    seen = {}
+    seen = Listeners()
     for layer, path in arch.names("torch").taps(arch.layers()).items():
-        hook = lambda _m, _i, out, layer=layer: seen.__setitem__(layer, out.numpy().copy())  # noqa: E731
+        hook = lambda _m, _i, out, layer=layer: seen.tell(layer, out.numpy().copy())  # noqa: E731
         net.get_submodule(path).register_forward_hook(hook)
 
-    def run(x):
-        seen.clear()
-        with torch.no_grad():
-            return seen | named_outputs(net(torch.from_numpy(x).double()))
+    def run(x, on_value):
+        with torch.no_grad(), seen.told_to(on_value):
+            for name, value in named_outputs(net(torch.from_numpy(x).double())).items():
+                on_value(name, value)
 
     return run
 
@@ -155,16 +171,16 @@ def paddle_runner(paddle, arch, state, eps):
     net.set_state_dict(state)
     net.to(dtype="float64")
     net.eval()
-    seen = {}
+    seen = Listeners()
     paths = dict(net.named_sublayers())
     for layer, path in arch.names("paddle").taps(arch.layers()).items():
-        hook = lambda _l, _i, out, layer=layer: seen.__setitem__(layer, out.numpy())  # noqa: E731
+        hook = lambda _l, _i, out, layer=layer: seen.tell(layer, out.numpy())  # noqa: E731
         paths[path].register_forward_post_hook(hook)
 
-    def run(x):
-        seen.clear()
-        with paddle.no_grad():
-            return seen | named_outputs(net(paddle.to_tensor(x.astype(np.float64))))
+    def run(x, on_value):
+        with paddle.no_grad(), seen.told_to(on_value):
+            for name, value in named_outputs(net(paddle.to_tensor(x.astype(np.float64)))).items():
+                on_value(name, value)
 
     return run
 
@@ -176,13 +192,21 @@ def mxnet_runner(mx, arch, state):
     taps = arch.names("mxnet").taps(arch.layers())
     group = mx.sym.Group([inside[name] for name in taps.values()] + [symbol])
 
-    def run(x):
+    def run(x, on_value):
         executor = group.bind(mx.cpu(), args | {"data": mx.nd.array(x)}, aux_states=aux, grad_req="null")
-        values = [value.asnumpy() for value in executor.forward(is_train=False)]
         count = len(symbol.list_outputs())
-        return dict(zip([*taps, "output", *(f"output {index}" for index in range(1, count))], values, strict=True))
+        names = [*taps, "output", *(f"output {index}" for index in range(1, count))]
+        for name, value in zip(names, executor.forward(is_train=False), strict=True):
+            on_value(name, value.asnumpy())
 
     return run
+
+
+def embedding(run, x):
+    """What the net gives, without its layers."""
+    values = {}
+    run(x, lambda name, value: values.update({name: value} if name == "output" else {}))
+    return values["output"]
 
 
 def inputs(batch, size=(112, 112)):
@@ -210,25 +234,46 @@ def test_three_nets_agree_at_every_layer(name, options, torch_module, paddle_mod
     for batch in (1, 3):
         pixels = inputs(batch, arch.contracts["torch"].shape[2:])
         scaled = ((pixels - 127.5) * np.float32(0.0078125)).astype(np.float32)
-        reference = run_torch(scaled)
-        assert wanted <= set(reference)
-        paddle = run_paddle(scaled)
-        assert set(paddle) == set(reference)
-        for layer, value in paddle.items():
-            assert rel_rmse(value, reference[layer]) < 1e-13, layer
+        compare(arch, wanted, (run_torch, scaled), (run_paddle, scaled), (run_mxnet, of_mxnet(arch, pixels, scaled)))
 
-        mxnet = run_mxnet(pixels if arch.contracts["mxnet"].in_graph else scaled)
-        wanted |= {name for name in reference if name.startswith("output ")}
-        assert wanted <= set(mxnet)
-        for layer in wanted:
-            assert mxnet[layer].shape == reference[layer].shape
-            assert rel_rmse(mxnet[layer], reference[layer]) < 1e-5, layer
-        if arch.embedding_size:
-            assert reference["output"].shape == (batch, arch.embedding_size)
-        assert rel_rmse(mxnet["output"], reference["output"]) < 1e-5
-        assert one_minus_cos(mxnet["output"], reference["output"]) < 1e-10
-        if arch.normalised:
-            assert np.allclose(np.linalg.norm(mxnet["output"], axis=1), 1, atol=1e-6)
+
+def of_mxnet(arch, pixels, scaled):
+    """What the symbol is fed: pixels where it scales them itself."""
+    return pixels if arch.contracts["mxnet"].in_graph else scaled
+
+
+def compare(arch, wanted, ours, paddle, mxnet):
+    """Run the three nets, each a function and its input, one after the other; torch's values are kept, no others."""
+    reference = {}
+    ours[0](ours[1], reference.__setitem__)
+    assert wanted <= set(reference)
+    seen = set()
+
+    def as_in_torch(layer, value):
+        seen.add(layer)
+        assert rel_rmse(value, reference[layer]) < 1e-13, layer
+
+    paddle[0](paddle[1], as_in_torch)
+    assert seen == set(reference)
+
+    wanted = wanted | {name for name in reference if name.startswith("output ")}
+    seen.clear()
+
+    def as_in_float64(layer, value):
+        seen.add(layer)
+        if layer not in wanted:
+            return
+        assert value.shape == reference[layer].shape, layer
+        assert rel_rmse(value, reference[layer]) < 1e-5, layer
+        if layer == "output":
+            assert one_minus_cos(value, reference[layer]) < 1e-10
+            if arch.normalised:
+                assert np.allclose(np.linalg.norm(value, axis=1), 1, atol=1e-6)
+
+    mxnet[0](mxnet[1], as_in_float64)
+    assert wanted <= seen
+    if arch.embedding_size:
+        assert reference["output"].shape == (len(ours[1]), arch.embedding_size)
 
 
 def test_a_wrong_eps_or_a_used_gamma_shows(torch_module, mxnet_module):
@@ -237,9 +282,10 @@ def test_a_wrong_eps_or_a_used_gamma_shows(torch_module, mxnet_module):
     state = seeded_state(arch, "mxnet")
     pixels = inputs(1)
     scaled = ((pixels - 127.5) * np.float32(0.0078125)).astype(np.float32)
-    mxnet = mxnet_runner(mxnet_module, arch, state)(pixels)["output"]
+    mxnet = embedding(mxnet_runner(mxnet_module, arch, state), pixels)
     ours = exchange(state, "mxnet", "torch", arch, effective=True)
-    wrong_eps = torch_runner(torch_module, arch, ours, 1e-5)(scaled)["output"]
+    wrong_eps = embedding(torch_runner(torch_module, arch, ours, 1e-5), scaled)
     assert rel_rmse(mxnet, wrong_eps) > 2e-5
-    kept_gamma = torch_runner(torch_module, arch, exchange(state, "mxnet", "torch", arch), 2e-5)(scaled)["output"]
+    kept = exchange(state, "mxnet", "torch", arch)
+    kept_gamma = embedding(torch_runner(torch_module, arch, kept, 2e-5), scaled)
     assert rel_rmse(mxnet, kept_gamma) > 0.3
