@@ -18,10 +18,8 @@ from facecvt.reference_models.weights import exchange, from_canonical, split_aux
 
 SMALL = ("iresnet18", "mobilefacenet")
 ALL = [pytest.param(name, marks=[] if name in SMALL else [pytest.mark.slow]) for name in names()]
-SLOW = (
-    *("mobilenet_v1", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_se_bn_small"),
-    *("adaface_ir_se50", "resnext50_32x4d", "resnet_std50", "fresresnet50"),
-)
+FAST = {*SMALL, "adaface_ir18", "mbf", "mobilefacenet_y1", "slimfacenet_a_x0_60", "resnet18"}
+EXCHANGED = [pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow]) for name in names()]
 VARIED = [
     ("iresnet18", {"embedding_size": 96, "normalize": True}),
     ("mobilefacenet", {"embedding_size": 512}),
@@ -73,18 +71,7 @@ def test_options_reach_net_and_listing(name, options, framework, request):
     assert net_state(module, build(name, framework, **options), framework, arch) == listed
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *SMALL,
-        "adaface_ir18",
-        "mbf",
-        "mobilefacenet_y1",
-        "slimfacenet_a_x0_60",
-        "resnet18",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW),
-    ],
-)
+@pytest.mark.parametrize("name", EXCHANGED)
 def test_exchange_and_back_is_byte_identical(name):
     arch = spec(name)
     for source, target in itertools.permutations(FRAMEWORKS, 2):
