@@ -14,6 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from facecvt import __version__, cli
+from facecvt.commands.failures import SCHEMA_VERSION
+from facecvt.commands.options import InputShape
 from facecvt.converters import errors, targets
 from facecvt.parity_tests.runtimes.open_target import OPENERS
 
@@ -148,7 +150,7 @@ def test_a_name_that_is_nothing_names_both_kinds(
 
 
 def test_input_shapes_are_parsed() -> None:
-    kind = cli.InputShape()
+    kind = InputShape()
     assert kind.convert("data=1x3x112x112", None, None) == ("data", (1, 3, 112, 112))
     assert kind.convert("a=b=batch,3,112,w", None, None) == ("a=b", ("batch", 3, 112, "w"))
     assert kind.convert("ids=7", None, None) == ("ids", (7,))
@@ -189,7 +191,7 @@ def test_every_error_has_its_exit_code(
     found, out, _ = run_here(capsys, "ops", "--json")
     document = json.loads(out)
     assert document == {
-        "schema_version": cli.SCHEMA_VERSION,
+        "schema_version": SCHEMA_VERSION,
         "command": "ops",
         "error": document["error"],
         "error_type": document["error_type"],
@@ -213,7 +215,7 @@ def test_listings_are_one_document(command: str, capsys: pytest.CaptureFixture[s
     code, out, err = run_here(capsys, command, "--json")
     document = json.loads(out)
     assert (code, err, document["command"]) == (0, "", command)
-    assert document["schema_version"] == cli.SCHEMA_VERSION
+    assert document["schema_version"] == SCHEMA_VERSION
     code, out, err = run_here(capsys, command)
     assert (code, err) == (0, "")
     assert max(map(len, out.splitlines())) > 60  # nothing is cut to a terminal's width

@@ -1,0 +1,1 @@
+"""The commands of ``facecvt``, a file a kind; :mod:`facecvt.cli` puts them into one program."""
