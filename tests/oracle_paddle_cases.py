@@ -58,7 +58,8 @@ CASES: dict[str, tuple[str, object]] = {}
 # Functions that Paddle 3.3.1 builds in PIR only; the operators that older versions made of them are appended raw.
 PIR_ONLY = {
     "normalize", "normalize axis", "gelu", "gelu tanh", "softplus", "softplus beta", "sigmoid", "tanh", "exp", "abs", "floor", "ceil",
-    "round", "sign", "sin", "cos", "expm1", "sqrt", "rsqrt", "log", "log2", "log10", "log1p", "binary multiply", "binary maximum",
+    "round", "sign", "sin", "cos", "tan", "asin", "acos", "sinh", "cosh", "asinh", "acosh", "atanh", "expm1", "sqrt", "rsqrt",
+    "log", "log2", "log10", "log1p", "binary multiply", "binary maximum",
     "binary minimum", "greater_than", "logical_and", "logical_or", "logical_xor", "logical_not", "matmul", "matmul transposed",
     "matmul vector", "bmm", "reduce sum all", "reduce sum", "reduce sum keepdim", "logsumexp", "argmax", "argmax keepdim",
     "argmax flat", "argmin", "any", "all", "expand_as", "roll", "tril",
@@ -171,6 +172,11 @@ def define_activations(p, f) -> None:
         case(name, lambda b, name=name: getattr(f, name)(b.data(*x)))
     for name in ("sigmoid", "tanh", "exp", "abs", "square", "floor", "ceil", "round", "sign", "sin", "cos", "atan", "erf", "reciprocal", "expm1"):
         case(name, lambda b, name=name: getattr(p, name)(b.data(*x)))
+    for name in ("tan", "sinh", "cosh", "asinh"):
+        case(name, lambda b, name=name: getattr(p, name)(b.data(*x)))
+    for name in ("asin", "acos", "atanh"):
+        case(name, lambda b, name=name: getattr(p, name)(b.data(*x, low=-0.9, high=0.9)))
+    case("acosh", lambda b: p.acosh(b.data(*x, low=1.1)))
     for name in ("sqrt", "rsqrt", "log", "log2", "log10", "log1p"):
         case(name, lambda b, name=name: getattr(p, name)(b.data(*x, low=0.1, high=4)))
     case("pow", lambda b: p.pow(b.data(*x, low=0.1), 2.5))
@@ -212,6 +218,8 @@ def define_arithmetic(p, f) -> None:
     case("argmin", lambda b: p.argmin(b.data(2, 3, 4), axis=1))
     case("topk", lambda b: list(p.topk(b.data(3, 6), 2)))
     case("topk axis smallest", lambda b: list(p.topk(b.data(6, 3), 2, axis=0, largest=False)))
+    case("argsort", lambda b: list(p._C_ops.argsort(b.data(3, 6), -1, False, True)), "pir")
+    case("argsort falling", lambda b: list(p._C_ops.argsort(b.data(6, 3, dtype="int64", low=0, high=3), 0, True, True)), "pir")
     case("cumsum", lambda b: p.cumsum(b.data(3, 4), axis=1))
     case("add_n", lambda b: p.add_n([b.data(2, 3), b.data(2, 3), b.data(2, 3)]))
     case("any", lambda b: p.any(b.data(3, 4) > 1.5, axis=1))
@@ -242,6 +250,10 @@ def define_shapes(p, f) -> None:
     case("gather_nd", lambda b: p.gather_nd(b.data(4, 5, 3), b.data(6, 2, dtype="int64", low=0, high=4)))
     case("gather axis", lambda b: p.gather(b.data(4, 5), b.data(3, dtype="int64", low=0, high=5), axis=1))
     case("index_select", lambda b: p.index_select(b.data(4, 5), b.data(3, dtype="int64", low=0, high=5), axis=1))
+    case("nonzero", lambda b: p.nonzero(b.data(3, 4) > 0.5))
+    case("put_along_axis", lambda b: p.put_along_axis(b.data(3, 4), b.data(3, 2, dtype="int64", low=0, high=4), b.data(3, 2), 1))
+    case("put_along_axis first", lambda b: p.put_along_axis(b.data(4, 3), b.data(1, 3, dtype="int64", low=0, high=4), b.data(1, 3), 0))
+    case("unbind", lambda b: p.unbind(b.data(2, 3), 1))
     case("tile", lambda b: p.tile(b.data(2, 3), [2, 1, 2]))
     case("expand", lambda b: p.expand(b.data(3, 1), [2, -1, 4]))
     case("expand_as", lambda b: p.expand_as(b.data(3, 1), b.data(2, 3, 4)))
@@ -312,11 +324,21 @@ def define_detection(p) -> None:
         # in float64 Paddle's kernel reads the bytes of these four float32 numbers as two float64 ones
         case(f"box_coder list {pixels}", lambda b, o=decode: ops.box_coder(b.data(5, 4, dtype="float32", **corners), [0.1, 0.1, 0.2, 0.2], b.data(3, 5, 4, dtype="float32"), **o))
     case("box_coder encode list", lambda b: ops.box_coder(b.data(5, 4, **corners), [0.1, 0.1, 0.2, 0.2], b.data(3, 4, **corners)))
+    case("yolo_box", lambda b: yolo(ops, b, 3, conf_thresh=0.4, downsample_ratio=32))
+    case("yolo_box whole", lambda b: yolo(ops, b, 1, conf_thresh=0.5, downsample_ratio=16, clip_bbox=False, scale_x_y=1.2))
+    case("yolo_box iou aware", lambda b: yolo(ops, b, 2, conf_thresh=0.3, downsample_ratio=8, iou_aware=True, iou_aware_factor=0.4))
     plain = {"background_label": 0, "score_threshold": 0.2, "nms_top_k": -1, "nms_threshold": 0.3, "nms_eta": 1.0, "keep_top_k": -1, "normalized": True}
     case("multiclass_nms3", lambda b: suppressed(p, b, plain))
     case("multiclass_nms3 all classes, few of each", lambda b: suppressed(p, b, plain | {"background_label": -1, "nms_top_k": 12}))
     case("multiclass_nms3 few of all", lambda b: suppressed(p, b, plain | {"background_label": 3, "nms_top_k": 400, "keep_top_k": 9}))
     case("multiclass_nms3 few of few", lambda b: suppressed(p, b, plain | {"background_label": 1, "nms_top_k": 20, "keep_top_k": 7, "nms_threshold": 0.1}))
+
+
+def yolo(ops, b, classes, **options):
+    """Boxes and scores of two anchors on maps of 3 by 4, for two pictures."""
+    channels = 2 * (5 + classes + bool(options.get("iou_aware")))
+    sizes = b.data(2, 2, dtype="int32", low=60, high=120)
+    return list(ops.yolo_box(b.data(2, channels, 3, 4), sizes, anchors=[10, 13, 33, 23], class_num=classes, **options))
 
 
 def suppressed(p, b, attrs):

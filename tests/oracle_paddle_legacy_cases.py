@@ -10,8 +10,11 @@ from oracle_paddle_cases import case, raw
 
 def define_raw_functions() -> None:
     """Operators that Paddle 3.3.1 still runs in a legacy program, but builds in PIR only."""
-    for kind in ("sigmoid", "tanh", "exp", "abs", "floor", "ceil", "round", "sign", "sin", "cos", "expm1"):
+    for kind in ("sigmoid", "tanh", "exp", "abs", "floor", "ceil", "round", "sign", "sin", "cos", "tan", "sinh", "cosh", "asinh", "expm1"):
         raw(f"raw {kind}", kind, lambda b: {"X": b.data(2, 3, 4)})
+    for kind in ("asin", "acos", "atanh"):
+        raw(f"raw {kind}", kind, lambda b: {"X": b.data(2, 3, 4, low=-0.9, high=0.9)})
+    raw("raw acosh", "acosh", lambda b: {"X": b.data(2, 3, 4, low=1.1)})
     for kind in ("sqrt", "rsqrt", "log", "log2", "log10", "log1p"):
         raw(f"raw {kind}", kind, lambda b: {"X": b.data(2, 3, 4, low=0.1)})
     raw("raw gelu", "gelu", lambda b: {"X": b.data(2, 3)}, {"approximate": False})
@@ -70,6 +73,7 @@ def define_legacy_operators() -> None:
     raw("old reshape", "reshape", lambda b: {"X": b.data(2, 6)}, {"shape": [0, 2, -1]})
     raw("old transpose", "transpose", lambda b: {"X": b.data(2, 6)}, {"axis": [1, 0]})
     raw("old top_k", "top_k", lambda b: {"X": b.data(2, 6)}, {"k": 2}, ("Out", "Indices"))
+    raw("raw argsort", "argsort", lambda b: {"X": b.data(3, 6)}, {"axis": 1, "descending": True, "stable": True}, ("Out", "Indices"))
     raw("old expand", "expand", lambda b: {"X": b.data(2, 3)}, {"expand_times": [2, 1]})
     raw("fill_constant", "fill_constant", lambda b: {}, {"shape": [2, 3], "value": 1.25, "dtype": 6})
     raw("fill_constant_batch_size_like", "fill_constant_batch_size_like", lambda b: {"Input": b.data(4, 3)}, {"shape": [-1, 2], "value": 0.5, "dtype": 6})

@@ -44,6 +44,7 @@ LISTED = (
     "axes",
     "constants",
     "elementwise",
+    "functions",
     "indexing",
     "joining",
     "matmul",

@@ -35,7 +35,7 @@ def operand_arrays(case: Case) -> dict[str, np.ndarray]:
         low, high = (0.25, 2.0) if name in ("moving_var", "gamma") else case.values
         array = rng.uniform(low, high, shape)
         if name in case.integers or name == "label":
-            array = rng.integers(0, 3, shape)
+            array = rng.integers(-6, 7, shape) / 2 if case.halved else rng.integers(0, 3, shape)
         arrays[name] = array.astype(np.float32).astype(np.float64)
     return arrays
 

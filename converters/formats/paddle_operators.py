@@ -168,6 +168,10 @@ OPERATORS: dict[str, OperatorForm] = {
     "clip": OperatorForm(("X", "Min", "Max"), attributes={"min": Attribute(FLOAT), "max": Attribute(FLOAT)}),
     "softmax": OperatorForm(_X, attributes=_AXIS),
     "log_softmax": OperatorForm(_X, attributes=_AXIS),
+    # functions of single numbers
+    **dict.fromkeys(("erf", "sign", "sin", "cos", "tan", "asin", "acos", "atan"), OperatorForm(_X)),
+    **dict.fromkeys(("sinh", "cosh", "asinh", "acosh", "atanh"), OperatorForm(_X)),
+    "round": OperatorForm(_X, attributes={"decimals": Attribute(INT, 0)}),
     # arithmetic
     "scale": OperatorForm(
         ("X", "ScaleTensor"),
@@ -178,7 +182,7 @@ OPERATORS: dict[str, OperatorForm] = {
         },
     ),
     **dict.fromkeys(
-        [f"elementwise_{name}" for name in ("add", "sub", "mul", "div", "pow", "max", "min")],
+        [f"elementwise_{name}" for name in ("add", "sub", "mul", "div", "pow", "max", "min", "mod")],
         OperatorForm(_XY, attributes=_AXIS),
     ),
     "pow": OperatorForm(("X", "FactorTensor"), attributes={"factor": Attribute(FLOAT, 1.0)}),
@@ -274,8 +278,8 @@ OPERATORS: dict[str, OperatorForm] = {
 # Operators whose form changed since Paddle counts versions; a program lists those that it uses (``op_version_map``).
 VERSIONS: dict[str, int] = {
     **dict.fromkeys(("conv2d", "depthwise_conv2d", "conv3d", "conv3d_transpose"), 1),
-    **dict.fromkeys(("instance_norm", "p_norm", "leaky_relu", "softplus", "clip", "gather"), 1),
-    **dict.fromkeys([f"elementwise_{name}" for name in ("add", "sub", "mul", "div", "pow")], 1),
+    **dict.fromkeys(("instance_norm", "p_norm", "leaky_relu", "softplus", "clip", "gather", "round"), 1),
+    **dict.fromkeys([f"elementwise_{name}" for name in ("add", "sub", "mul", "div", "pow", "mod")], 1),
     **dict.fromkeys(("equal", "less_than", "less_equal", "greater_than", "greater_equal"), 1),
     **dict.fromkeys(("conv2d_transpose", "fill_constant"), 2),
 }

@@ -18,9 +18,10 @@ SAME_RANK = frozenset(
     Relu LeakyRelu PRelu Sigmoid Tanh Softmax LogSoftmax HardSigmoid HardSwish Clip Elu Selu Gelu Softplus Exp Log
     Sqrt Abs Neg Reciprocal Floor Ceil Erf Identity Dropout Cast BatchNormalization InstanceNormalization
     LpNormalization LayerNormalization LRN GlobalAveragePool GlobalMaxPool Concat Pad Slice Tile Resize Softsign Mish
+    Sign Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh Round
     """.split()  # noqa: SIM905 - a word list reads better than 40 quoted lines
 )
-BROADCASTING = frozenset(("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum"))
+BROADCASTING = frozenset(("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mod"))
 
 
 def element_type(value: ir.Value | None) -> ir.DataType | None:

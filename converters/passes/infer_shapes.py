@@ -323,11 +323,12 @@ KEEPS_SHAPE = (
     *("Relu", "PRelu", "LeakyRelu", "Elu", "Selu", "Gelu", "Sigmoid", "HardSigmoid", "HardSwish", "Mish", "Tanh"),
     *("Softplus", "Softsign", "Clip", "Softmax", "LogSoftmax", "Identity", "Dropout", "Cast", "Not", "Erf"),
     *("Sqrt", "Exp", "Log", "Abs", "Neg", "Reciprocal", "Floor", "Ceil"),
+    *("Sign", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Round"),
     *("LpNormalization", "LRN", "InstanceNormalization", "LayerNormalization"),
 )
 
 BROADCASTS = (
-    *("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Sum", "Where", "And", "Or"),
+    *("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Sum", "Where", "And", "Or", "Mod"),
     *("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"),
 )
 REDUCTIONS = (

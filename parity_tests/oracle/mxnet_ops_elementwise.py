@@ -92,12 +92,18 @@ def _numbers(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return numeric
 
 
+def _remainder(a: Any, b: Any) -> Any:
+    """With the divisor's sign; 0 where the divisor is 0."""
+    divisor = np.where(b == 0, 1, b)
+    return np.where(b == 0, 0, np.mod(a, divisor)).astype((a if isinstance(a, np.ndarray) else b).dtype)
+
+
 ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,
     "div": np.divide,
-    "mod": np.mod,
+    "mod": _remainder,
     "power": np.power,
     "maximum": np.maximum,
     "minimum": np.minimum,
@@ -220,9 +226,9 @@ ONE_ELEMENT: dict[tuple[str, ...], Callable[[Value], Any]] = {
     ("floor",): np.floor,
     ("ceil",): np.ceil,
     ("trunc", "fix"): np.trunc,
-    ("rint",): np.rint,
+    ("rint",): lambda x: np.where(x - np.floor(x) <= np.ceil(x) - x, np.floor(x), np.ceil(x)),  # halves go down
     ("logical_not",): lambda x: elementwise.logical_cast(np.logical_not(x), x),
-    ("round",): lambda x: np.trunc(x + np.copysign(0.5, x)),  # halves away from zero
+    ("round",): lambda x: np.sign(x) * (np.floor(np.abs(x)) + (np.abs(x) % 1 >= 0.5)),  # halves away from zero
     ("zeros_like",): np.zeros_like,
     ("ones_like",): np.ones_like,
 }

@@ -20,6 +20,7 @@ class Case:
         values: range of the operands.
         outputs: number of results.
         integers: operands that hold small whole numbers.
+        halved: these are divided by two and moved to both sides of zero.
     """
 
     op: str
@@ -29,6 +30,7 @@ class Case:
     values: tuple[float, float] = (-2.0, 2.0)
     outputs: int = 1
     integers: tuple[str, ...] = ()
+    halved: bool = False
 
     def __str__(self) -> str:
         written = ",".join(f"{key}={value}" for key, value in self.attrs.items())

@@ -129,3 +129,10 @@ ELEMENTS += [Case(name, data(3, 4)) for name in ANY]
 ELEMENTS += [Case(name, data(3, 4), values=(0.1, 3.0)) for name in ("sqrt", "rsqrt", "log", "log2", "log10", "log1p")]
 ELEMENTS += [Case(name, data(3, 4), values=(-0.9, 0.9)) for name in ("arcsin", "arccos", "arctanh")]
 ELEMENTS += [Case("arccosh", data(3, 4), values=(1.1, 3.0))]
+# halves, where the ways of rounding part; divisors of either sign and 0
+ELEMENTS += [
+    Case(name, data(5, 6), {"scalar": 0.5}, integers=("data",))
+    for name in ("_mul_scalar", "_rmod_scalar", "_mod_scalar")
+]
+ELEMENTS += [Case(name, data(5, 6), integers=("data",), halved=True) for name in ("rint", "round", "fix", "trunc")]
+ELEMENTS += [Case("broadcast_mod", pair((5, 6), (5, 6)), integers=("lhs", "rhs"), halved=True)]
