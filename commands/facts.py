@@ -41,21 +41,27 @@ def ops(**shown: bool) -> int:
     return 0
 
 
-@click.command(short_help="Reference architectures, or one of them in full.")
+@click.command(short_help="Reference architectures and margin heads, or one of them in full.")
 @click.argument("name", required=False, type=ReferenceName())
 @reporting
 def models(name: str | None, **shown: bool) -> int:
-    """List the reference architectures, whose names every conversion takes in place of a path, or show one in full.
+    """List the reference architectures, whose names every conversion takes in place of a path, and the margin heads.
 
-    NAME is an architecture by any of its names: its stages, input, options and sources are shown. Or it is a pattern
-    for several: `*` and `?` as in file names, or a part of a name.
+    NAME is an architecture by any of its names: its stages, input, options and sources are shown. Or it is a margin
+    head, such as arcface: its options and sources are shown. Or it is a pattern for several: `*` and `?` as in file
+    names, or a part of a name.
     """
-    from facecvt.reference_models.listing import is_name, model_rows, model_sheet
+    from facecvt.reference_models.listing import is_name, model_sheet
+    from facecvt.reference_models.listing_heads import head_sheet, is_head, listed
 
     if name is not None and is_name(name):
         reporter(**shown).model(model_sheet(name))
+        return 0
+    rows, heads = listed(name)
+    if name is not None and is_head(name):
+        reporter(**shown).head(head_sheet(name), rows)
     else:
-        reporter(**shown).models(model_rows(name))
+        reporter(**shown).models(rows, heads)
     return 0
 
 

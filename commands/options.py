@@ -33,14 +33,14 @@ class ModelArgument(click.ParamType):  # type: ignore[type-arg]  # generic only 
 
 
 class ReferenceName(click.ParamType):  # type: ignore[type-arg]
-    """The name of a reference architecture, or a pattern for several; completes names."""
+    """The name of a reference architecture or margin head, or a pattern for several; completes names."""
 
     name = "name"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from facecvt.reference_models import names
+        from facecvt.reference_models import head_names, names
 
-        return [CompletionItem(name) for name in names() if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in (*names(), *head_names()) if name.startswith(incomplete)]
 
 
 class InputShape(click.ParamType):  # type: ignore[type-arg]

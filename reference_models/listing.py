@@ -3,12 +3,14 @@
 model_rows()           all of them
 model_rows("*_se*")    those whose name, other name or family matches; without * and ? a part of a name is enough
 model_sheet("r50")     everything that one of them declares
+
+The margin heads are listed in listing_heads.py.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -169,16 +171,32 @@ def model_rows(pattern: str | None = None) -> list[ModelRow]:
 
 def matching(pattern: str | None) -> list[ArchitectureSpec]:
     """The architectures of a pattern; see :func:`model_rows`."""
-    if pattern is None:
-        return list(architectures().values())
-    wanted = pattern.strip().lower()
-    glob = wanted if any(mark in wanted for mark in WILDCARDS) else f"*{wanted}*"
-    found = [arch for arch in architectures().values() if any(fnmatchcase(name, glob) for name in all_names(arch))]
-    if not found:
-        if glob == wanted:
+    found = architectures_of(pattern)
+    if not found and pattern is not None:
+        if has_wildcard(pattern):
             raise UsageError(f"no reference architecture matches {pattern!r}; `facecvt models` lists them all")
         resolve_name(pattern)  # which says what is near
     return found
+
+
+def architectures_of(pattern: str | None) -> list[ArchitectureSpec]:
+    """The architectures of a pattern, perhaps none."""
+    if pattern is None:
+        return list(architectures().values())
+    fits = matcher(pattern)
+    return [arch for arch in architectures().values() if fits(all_names(arch))]
+
+
+def has_wildcard(pattern: str) -> bool:
+    """Whether a text stands for several names."""
+    return any(mark in pattern for mark in WILDCARDS)
+
+
+def matcher(pattern: str) -> Callable[[Iterable[str]], bool]:
+    """Tells whether any of some names, in lower case, matches a pattern; see :func:`model_rows`."""
+    wanted = pattern.strip().lower()
+    glob = wanted if has_wildcard(wanted) else f"*{wanted}*"
+    return lambda names: any(fnmatchcase(name, glob) for name in names)
 
 
 def all_names(arch: ArchitectureSpec) -> Iterable[str]:

@@ -1,10 +1,12 @@
-"""``docs/models.md``: every reference architecture and what it declares, as Markdown."""
+"""``docs/models.md``: every reference architecture and margin head and what it declares, as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from facecvt.reference_models.heads.spec import OPTIONS
 from facecvt.reference_models.listing import ModelRow, ModelSheet, model_rows, model_sheet
+from facecvt.reference_models.listing_heads import HeadRow, head_rows, head_sheet
 from facecvt.reference_models.spec import Alias
 
 HEAD = """# Reference architectures
@@ -15,6 +17,7 @@ Every conversion takes these names in place of a path; the weights are then seed
 written by hand in every framework that is named. Parameters are all trainable numbers. Multiply-adds are those of
 convolutions and fully connected layers for one image of the given size
 ([`costs.py`](../reference_models/costs.py)). `facecvt models NAME` shows the same on the console, `--json` as data.
+[Margin heads](#margin-heads) to train with stand at the end.
 """
 
 
@@ -27,7 +30,37 @@ def markdown() -> str:
     lines += [f"[{family}](#{family})" + ("," if family != list(families)[-1] else ".") for family in families]
     for family, rows in families.items():
         lines += ["", *section(family, rows)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *heads_section(head_rows())]) + "\n"
+
+
+def heads_section(rows: Sequence[HeadRow]) -> list[str]:
+    """The margin heads: definitions, their options, and the published ones with what each of them sets."""
+    own, published = ([row for row in rows if bool(row.published_in) == wanted] for wanted in (False, True))
+    lines = ["## Margin heads", "", f"{len(own)} to train with, in {', '.join(rows[0].frameworks)}:"]
+    lines += ["[`heads`](../reference_models/heads). With features z and class centres w brought to length 1,"]
+    lines += ["c = z . w and theta = arccos c. The logits of the other classes are s c.", ""]
+    lines += ["| name | what it is | logit of the target class | defaults | paper |", "|---|---|---|---|---|"]
+    for row in own:
+        lines.append(
+            f"| `{row.name}` | {row.title} | `{row.target}` | {set_options(row.name)} | {row.paper or 'none'} |"
+        )
+    lines += ["", "| option | accepts |", "|---|---|"]
+    lines += [f"| `{name}` | {meaning} |" for name, (meaning, _) in OPTIONS.items()]
+    lines += ["", f"{len(published)} published ones, each built by its name in any of the frameworks:", ""]
+    lines += ["| name | what it is | which is | own options | where |", "|---|---|---|---|---|"]
+    for row in published:
+        sheet = head_sheet(row.name)
+        theirs = ", ".join(f"`{name}={value!r}`" for name, value in sheet.own_options.items())
+        heads = " or ".join(f"`{head}`" for head in row.heads)
+        where = f"{row.source[0]}, `{sheet.upstreams[0].source.path}` ({row.published_in})"
+        lines.append(f"| `{row.name}` | {row.title} | {heads} | {theirs} | {where} |")
+    return lines
+
+
+def set_options(head: str) -> str:
+    """A head's options and defaults; those that nothing is chosen for are left out."""
+    shown = [option for option in head_sheet(head).options if option.value is not None]
+    return ", ".join(f"`{option.name}={option.value!r}`" for option in shown)
 
 
 def section(family: str, rows: Sequence[ModelRow]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The console tables of ``models``: all reference architectures, or one of them in full."""
+"""The console tables of ``models``: all reference architectures, or one of them in full; those of heads lie beside."""
 
 from __future__ import annotations
 
@@ -33,14 +33,23 @@ def output_text(row: ModelRow) -> str:
     return ", ".join(shapes[:OUTPUTS_SHOWN]) + (f", +{more}" if more > 0 else "")
 
 
+def line_table(headers: Sequence[str], lines: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> Table:
+    """A table with a line a row, whatever the width: only the last column gives way; numbers stand to the right."""
+    table = plain_table(*headers)
+    for column in table.columns:
+        column.no_wrap, column.overflow = True, "ellipsis"
+        column.justify = "right" if column.header in numbers else "left"
+    for index, column in enumerate(table.columns[:-1]):
+        column.min_width = max(len(line[index]) for line in [headers, *lines])
+    for line in lines:
+        table.add_row(*line)
+    return table
+
+
 def models_table(rows: Sequence[ModelRow], width: int = WIDE) -> list[Any]:
     """A row a reference architecture, a line a row: where the width does not do, the columns of text are left out."""
     headers = ["name", "parameters", "multiply-adds", "input", "output"]
     headers += ["written in"] * (width >= MEDIUM) + ["what it is, source"] * (width >= WIDE)
-    table = plain_table(*headers)
-    for column in table.columns:
-        column.no_wrap, column.overflow = True, "ellipsis"
-        column.justify = "right" if column.header in headers[1:3] else "left"
     lines = []
     for row in rows:
         more = f" +{len(row.source) - 1}" if len(row.source) > 1 else ""
@@ -54,11 +63,8 @@ def models_table(rows: Sequence[ModelRow], width: int = WIDE) -> list[Any]:
             escape(f"{row.title} ({row.source[0]}{more})"),
         ]
         lines.append(cells[: len(headers)])
-        table.add_row(*lines[-1])
-    for index, column in enumerate(table.columns[:-1]):  # so that only the last column gives way
-        column.min_width = max(len(line[index]) for line in [headers, *lines])
     return [
-        table,
+        line_table(headers, lines, numbers=headers[1:3]),
         f"\n{len(rows)} architectures, each written by hand in every framework that is named. Multiply-adds are those\n"
         "of one image. `facecvt models NAME` shows one in full. Given to a conversion in place of a path, an\n"
         "architecture's weights are seeded random numbers, not trained ones.",

@@ -25,9 +25,15 @@ if TYPE_CHECKING:
     from facecvt.parity_tests.inspection import Inspection
     from facecvt.parity_tests.proven import ProvenConversion
     from facecvt.reference_models.listing import ModelRow, ModelSheet
+    from facecvt.reference_models.listing_heads import HeadRow, HeadSheet
 
 SCHEMA_VERSION = "1.0"  # of every document but a conversion's, which has its own in json_report
 PIPE_WIDTH = 1000
+
+
+def table_width() -> int:
+    """Characters a line of a table may have."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
 
 
 def silence_stdout() -> None:
@@ -104,24 +110,38 @@ class Reporter:
 
         self.show(operators_table(rows))
 
-    def models(self, rows: Sequence[ModelRow]) -> None:
+    def models(self, rows: Sequence[ModelRow], heads: Sequence[HeadRow]) -> None:
         """The answer of ``facecvt models``."""
         if self.as_json:
-            self.text("", {"models": [row.as_json() for row in rows]}, "models")
+            self.text(
+                "", {"models": [row.as_json() for row in rows], "heads": [row.as_json() for row in heads]}, "models"
+            )
             return
+        from facecvt.parity_tests.report.head_tables import heads_table
         from facecvt.parity_tests.report.model_tables import models_table
 
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
-        self.show(models_table(rows, width))
+        tables = [models_table(rows, table_width())] * bool(rows) + [heads_table(heads, table_width())] * bool(heads)
+        self.show([part for table in tables for part in ("", *table)][1:])
 
     def model(self, sheet: ModelSheet) -> None:
         """The answer of ``facecvt models NAME``."""
         if self.as_json:
-            self.text("", {"models": [sheet.row.as_json()], "sheet": sheet.as_json()}, "models")
+            self.text("", {"models": [sheet.row.as_json()], "heads": [], "sheet": sheet.as_json()}, "models")
             return
         from facecvt.parity_tests.report.model_tables import sheet_tables
 
         self.show(sheet_tables(sheet))
+
+    def head(self, sheet: HeadSheet, rows: Sequence[ModelRow]) -> None:
+        """The answer of ``facecvt models NAME`` for a margin head; ``rows`` are architectures of the same name."""
+        if self.as_json:
+            models = [row.as_json() for row in rows]
+            self.text("", {"models": models, "heads": [sheet.row.as_json()], "head": sheet.as_json()}, "models")
+            return
+        from facecvt.parity_tests.report.head_tables import head_tables
+        from facecvt.parity_tests.report.model_tables import models_table
+
+        self.show([*head_tables(sheet), *(["", *models_table(rows, table_width())] if rows else [])])
 
     def diagnosis(self, diagnosis: Diagnosis) -> None:
         """The answer of ``facecvt doctor``."""

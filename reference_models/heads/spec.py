@@ -1,27 +1,17 @@
 """What a margin head is: its options with their defaults, and the logits that follow from them.
 
-With features z (N, D) and class centres w (C, D), both brought to length 1, c = z . w and theta = arccos c:
+With features z (N, D) and class centres w (C, D), both brought to length 1, c = z . w and theta = arccos c, the logits
+of the other classes are s c; softmax alone keeps the lengths. The target class's logit is each head's ``target``:
+see HEADS.
 
-    head         logits of the other classes   logit of the target class
-    softmax      z . w, lengths kept           the same
-    nsoftmax     s c                           the same
-    arcface      s c                           s cos(theta + m)
-    cosface      s c                           s (c - m)
-    combined     s c                           s (cos(m1 theta + m2) - m3)
-    sphereface   s c                           s cos(m1 theta); the combined form, which falls again beyond pi / m1
-    adaface      s c                           s (cos(clip(theta - m q)) - (m + m q))
-    ffc          s c (SV: see below)           s (c - m), s cos(theta + m), or s (c - m) where c > m
-
-adaface: q = clip(h (|z| - mean) / (std + 1e-3), -1, 1), |z| limited to [1e-3, 100] and without gradient; mean and std
-(unbiased) of the batch enter moving averages, new = t_alpha batch + (1 - t_alpha) old, before they are used, in every
-forward pass. ffc: loss types AM, Arc and SV; SV turns every cosine above the target's minus m into f c + f - 1. Its
-loss adds, over the rows without class, the mean of the greatest cosines as far as they are positive.
+sphereface: the combined form, which falls again beyond pi / m1. adaface: q = clip(h (|z| - mean) / (std + 1e-3), -1,
+1), |z| limited to [1e-3, 100] and without gradient; mean and std (unbiased) of the batch enter moving averages,
+new = t_alpha batch + (1 - t_alpha) old, before they are used, in every forward pass. ffc: loss types AM, Arc and SV;
+SV turns every cosine above the target's minus m into f c + f - 1. Its loss adds, over the rows without class, the mean
+of the greatest cosines as far as they are positive.
 
 The loss is the mean softmax cross-entropy of the logits over the rows with a class; label -1 means none. Options are
 explained at OPTIONS. What each upstream sets is in upstreams.py.
-
-Sources: ArcFace https://arxiv.org/abs/1801.07698, CosFace https://arxiv.org/abs/1801.09414, SphereFace
-https://arxiv.org/abs/1704.08063, AdaFace https://arxiv.org/abs/2204.00964, FFC https://arxiv.org/abs/2105.10375
 """
 
 from __future__ import annotations
@@ -44,6 +34,8 @@ class HeadSpec:
         name: the name that ``head_names()`` lists.
         title: one line for tables.
         kind: which class of the nets it is: several heads are one form with other margins.
+        target: the logit of the target class, in the letters of this file's docstring and of OPTIONS.
+        paper: title and address; None for what has none of its own.
         options: every option with its value.
         upstream: the published code whose conventions the options follow, None for the definition itself.
     """
@@ -51,6 +43,8 @@ class HeadSpec:
     name: str
     title: str
     kind: str
+    target: str
+    paper: str | None
     options: Mapping[str, Any]
     upstream: str | None = None
 
@@ -145,6 +139,13 @@ CLASSES = {
     "ffc": "FfcMargin",
 }
 
+ARCFACE = "ArcFace: Additive Angular Margin Loss for Deep Face Recognition, https://arxiv.org/abs/1801.07698"
+COSFACE = "CosFace: Large Margin Cosine Loss for Deep Face Recognition, https://arxiv.org/abs/1801.09414"
+SPHEREFACE = "SphereFace: Deep Hypersphere Embedding for Face Recognition, https://arxiv.org/abs/1704.08063"
+NORMFACE = "NormFace: L2 Hypersphere Embedding for Face Verification, https://arxiv.org/abs/1704.06369"
+ADAFACE = "AdaFace: Quality Adaptive Margin for Face Recognition, https://arxiv.org/abs/2204.00964"
+FFC = "An Efficient Training Approach for Very Large Scale Face Recognition, https://arxiv.org/abs/2105.10375"
+
 COMMON: Mapping[str, Any] = {"length_eps": 0.0, "loss_clip": None, "layout": None, "parameter": None}
 # Rounding may put a cosine on 1, where arccos has no derivative; one part in 10^7 is the last bit of a float32.
 GUARD = 1e-7
@@ -153,32 +154,33 @@ ANGULAR: Mapping[str, Any] = {"gradient": "true", "clamp": GUARD, "interclass_th
 HEADS: Mapping[str, HeadSpec] = {
     head.name: head
     for head in (
-        HeadSpec("softmax", "inner products, no bias", "softmax", COMMON),
+        HeadSpec("softmax", "inner products, no bias", "softmax", "z . w, lengths kept", None, COMMON),
         HeadSpec(
-            "nsoftmax", "cosines without margin", "combined",
+            "nsoftmax", "cosines without margin", "combined", "s c", NORMFACE,
             {"scale": 64.0, "m1": 1.0, "m2": 0.0, "m3": 0.0, **ANGULAR, **COMMON},
         ),
         HeadSpec(
-            "arcface", "additive angular margin", "arcface",
+            "arcface", "additive angular margin", "arcface", "s cos(theta + m)", ARCFACE,
             {
                 "scale": 64.0, "margin": 0.5, "formula": "angle", "sine_eps": 0.0, "angle_clip": None,
                 "fallback": None, **ANGULAR, **COMMON,
             },
         ),
         HeadSpec(
-            "cosface", "additive cosine margin", "cosface",
+            "cosface", "additive cosine margin", "cosface", "s (c - m)", COSFACE,
             {"scale": 64.0, "margin": 0.4, "clamp": None, "interclass_threshold": None, **COMMON},
         ),
         HeadSpec(
-            "sphereface", "multiplicative angular margin", "combined",
+            "sphereface", "multiplicative angular margin", "combined", "s cos(m1 theta)", SPHEREFACE,
             {"scale": 64.0, "m1": 1.35, "m2": 0.0, "m3": 0.0, **ANGULAR, **COMMON},
         ),
         HeadSpec(
-            "combined", "margins m1, m2, m3", "combined",
+            "combined", "margins m1, m2, m3", "combined", "s (cos(m1 theta + m2) - m3)", ARCFACE,
             {"scale": 64.0, "m1": 1.0, "m2": 0.3, "m3": 0.2, **ANGULAR, **COMMON},
         ),
         HeadSpec(
             "adaface", "margin by the quality that a feature's length tells", "adaface",
+            "s (cos(clip(theta - m q)) - (m + m q))", ADAFACE,
             {
                 "scale": 64.0, "margin": 0.4, "h": 0.333, "t_alpha": 0.01, "clamp": 1e-3, "angle_clip": 1e-3,
                 **COMMON,
@@ -186,6 +188,7 @@ HEADS: Mapping[str, HeadSpec] = {
         ),
         HeadSpec(
             "ffc", "margins of FFC, with rows that have no class", "ffc",
+            "AM s (c - m), Arc s cos(theta + m), SV s (c - m) where c > m", FFC,
             {
                 "scale": 32.0, "margin": 0.4, "loss_type": "AM", "hard_negatives": 3, "sv_factor": 1.2, "clamp": GUARD,
                 **COMMON,
