@@ -279,7 +279,7 @@ OPERATORS: dict[str, OperatorForm] = {
 VERSIONS: dict[str, int] = {
     **dict.fromkeys(("conv2d", "depthwise_conv2d", "conv3d", "conv3d_transpose"), 1),
     **dict.fromkeys(("instance_norm", "p_norm", "leaky_relu", "softplus", "clip", "gather", "round"), 1),
-    **dict.fromkeys([f"elementwise_{name}" for name in ("add", "sub", "mul", "div", "pow", "mod")], 1),
+    **dict.fromkeys([f"elementwise_{name}" for name in ("add", "sub", "mul", "div", "pow")], 1),
     **dict.fromkeys(("equal", "less_than", "less_equal", "greater_than", "greater_equal"), 1),
     **dict.fromkeys(("conv2d_transpose", "fill_constant"), 2),
 }
