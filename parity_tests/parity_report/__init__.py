@@ -1,0 +1,1 @@
+"""The reference architectures, every implementation of each held against every other: ``facecvt parity``."""
