@@ -23,7 +23,30 @@ PRIORS = [
     "min_sizes=[4., 8.], max_sizes=[9., 16.], aspect_ratios=[2.], flip=True, min_max_aspect_ratios_order=True)",
 ]
 
+HEAD = random_array(2, 14, 3, 4)  # two anchors of two classes
+PICTURES = np.int32([[90, 70], [64, 128]])
+YOLO = "paddle.vision.ops.yolo_box(x, y, "
+YOLOS = [
+    (HEAD, "[10, 13, 33, 23], 2, 0.4, 32)"),
+    (HEAD, "[10, 13, 33, 23], 2, 0.01, 16, clip_bbox=False, scale_x_y=1.2)"),
+    (random_array(2, 16, 3, 4), "[10, 13, 33, 23], 2, 0.3, 8, iou_aware=True, iou_aware_factor=0.4)"),
+    (random_array(2, 18, 2, 2), "[10, 13, 16, 30, 33, 23], 1, 0.5, 32, scale_x_y=1.05)"),
+]
+
 CASES: list[Case] = [
+    *(
+        case
+        for free in (False, True)
+        for head, text in YOLOS
+        for case in paddle(
+            "yolo_box",
+            "yolo_box",
+            YOLO + text,
+            x=head,
+            y=PICTURES,
+            shapes={"x": [-1, head.shape[1], -1, -1], "y": [-1, 2]} if free else {},
+        )
+    ),
     *(
         case
         for shapes in (FREE, {})
@@ -61,7 +84,7 @@ def test_detection(case, tmp_path):
 
 
 def test_every_operator_has_a_case():
-    assert uncovered(CASES, ["detection", "ranges"]) == {}
+    assert uncovered(CASES, ["detection", "ranges", "yolo"]) == {}
 
 
 def test_priors_of_known_sizes_are_constants(tmp_path):

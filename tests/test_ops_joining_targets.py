@@ -17,6 +17,7 @@ from facecvt.parity_tests.support.single_op import mxnet_sample, random_array
 from facecvt.parity_tests.support.single_op_targets import hold_targets, read_sample
 
 X, Y, LINE = random_array(2, 6, 4, 5), random_array(2, 3, 4, 5), random_array(6)
+FREE_BUT_THIRD = {"x": [-1, -1, 4, -1]}
 THIN, FREE = random_array(1, 3, 1, 5), {"x": [-1, 6, -1, 5]}
 
 CASES: list[Case] = [
@@ -38,6 +39,13 @@ CASES: list[Case] = [
     *mxnet("broadcast_to", THIN, shape=(2, 0, 4, 0)),
     *mxnet(("broadcast_axis", "broadcast_axes"), THIN, axis=(0, 2), size=(2, 4)),
     *paddle("concat", "concat", "paddle.concat([x, y], axis=1)", x=X, y=Y),
+    *paddle("unstack", "unstack", "paddle.unstack(x, axis=2)", x=X, shapes=FREE_BUT_THIRD),
+    *paddle("unstack", "unstack", "paddle.unstack(x, axis=-1)", x=X),
+    *paddle("unbind", "unbind", "paddle.unbind(x)", x=X),
+    *paddle("unbind", "unbind", "paddle.unbind(x, axis=0)", x=X[:1]),
+    *paddle("meshgrid", "meshgrid", "paddle.meshgrid(x, y)", x=LINE, y=LINE[:4]),
+    *paddle("meshgrid", "meshgrid", "paddle.meshgrid(x, y, x)", x=LINE[:3], y=LINE, shapes={"x": [-1], "y": [-1]}),
+    *paddle_op("expand", {"X": ["x"]}, {"expand_times": [1, 2, 1, 3]}, x=Y),
     *paddle("concat", "concat", "paddle.concat([x, y, x], axis=-3)", x=X, y=Y, shapes=FREE),
     *paddle("concat", "concat", "paddle.concat([x], axis=0)", x=X),
     *paddle(None, "stack", "paddle.stack([x, x], axis=1)", x=X),
@@ -58,13 +66,7 @@ CASES: list[Case] = [
     *paddle(None, "expand_as", "paddle.expand_as(x, y)", x=THIN, y=Y),
     *paddle_op("expand_as_v2", {"X": ["x"], "Y": ["y"]}, {"target_shape": [2, 3, 4, 5]}, x=THIN, y=Y),
     *paddle_op("expand_as_v2", {"X": ["x"]}, {"target_shape": [2, 3, 4, 5]}, x=THIN),
-    *paddle_op(
-        "expand",
-        {"X": ["x"]},
-        {"expand_times": [1, 1, 2, 1]},
-        x=THIN,
-        options={"refused": "not supported"},
-    ),
+    *paddle_op("expand", {"X": ["x"]}, {"expand_times": [1, 1, 2, 1]}, x=THIN),
     *paddle_op(
         "expand_as_v2",
         {"X": ["x"], "Y": ["y"]},

@@ -111,6 +111,20 @@ PADDLE = {
     "p-norm-one": ("p_norm", {"x": X}, "paddle.norm(x, p=1, axis=2)"),
     "p-norm-infinity": ("p_norm", {"x": X}, "paddle.norm(x, p=float('inf'), axis=1, keepdim=True)"),
     "p-norm-all": ("p_norm", {"x": X}, "paddle.norm(x, p=2)"),
+    "p-norm-three": ("p_norm", {"x": X}, "paddle.norm(x, p=3, axis=1)"),
+    "p-norm-half": ("p_norm", {"x": X}, "paddle.norm(x, p=0.5, axis=-1, keepdim=True)"),
+    "p-norm-count": ("p_norm", {"x": np.maximum(X, 0)}, "paddle.norm(x, p=0, axis=1)"),
+    "p-norm-least": ("p_norm", {"x": X}, "paddle.norm(x, p=float('-inf'), axis=2)"),
+    "frobenius": ("frobenius_norm", {"x": X}, "paddle.norm(x, p='fro', axis=[2, 3])"),
+    "frobenius-kept": ("frobenius_norm", {"x": X}, "paddle.norm(x, p='fro', axis=[-1, 1], keepdim=True)"),
+    "group-norm": ("group_norm", {"x": X, "s": SCALE, "b": BIAS}, "F.group_norm(x, 2, 1e-5, s, b)"),
+    "group-norm-bare": ("group_norm", {"x": X}, "F.group_norm(x, 4, epsilon=1e-3)"),
+    "group-norm-one": ("group_norm", {"x": LINE, "s": SCALE}, "F.group_norm(x, 1, 1e-5, s)"),
+    "group-norm-last": (
+        "group_norm",
+        {"x": X.transpose(0, 2, 3, 1).copy(), "s": SCALE, "b": BIAS},
+        "F.group_norm(x, 2, 1e-5, s, b, data_format='NHWC')",
+    ),
 }
 
 
@@ -126,6 +140,14 @@ def test_paddle(case, dialect, tmp_path):
 # id -> (operator, arrays, slots, attributes, output slots)
 PADDLE_LEGACY = {
     "norm": ("norm", {"x": X}, {"X": ["x"]}, {"axis": 1, "epsilon": 0.5}, ("Out", "Norm")),
+    "lrn": ("lrn", {"x": random_array(2, 7, 3, 3)}, {"X": ["x"]}, {}, ("Out", "MidOut")),
+    "lrn-all": (
+        "lrn",
+        {"x": random_array(2, 7, 3, 3)},
+        {"X": ["x"]},
+        {"n": 3, "k": 1.5, "alpha": 0.1, "beta": 0.6},
+        ("Out", "MidOut"),
+    ),
     "norm-last": ("norm", {"x": X}, {"X": ["x"]}, {"axis": -1}, ("Out", "Norm")),
 }
 
@@ -134,6 +156,24 @@ PADDLE_LEGACY = {
 def test_paddle_legacy(case, tmp_path):
     op, arrays, slots, attrs, outputs = PADDLE_LEGACY[case]
     hold_targets(paddle_op_sample(tmp_path, op, arrays, slots, attrs, outputs=outputs), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["F.normalize(x, axis=1)", "F.normalize(x, p=1, axis=-1)", "F.local_response_norm(x, 3, alpha=0.5, k=1.5)"],
+)
+def test_paddle_functions_that_are_made_of_parts(expression, tmp_path):
+    """Paddle 3.3.1 builds them in PIR only."""
+    hold_targets(paddle_sample(tmp_path, "pir", {"x": random_array(2, 7, 3, 3)}, expression), tmp_path)
+
+
+def test_paddle_group_norm_of_free_sizes(tmp_path):
+    """Height and width are read off the shape at run time; with one of them free the Reshape's target is constant."""
+    arrays = {"x": X, "s": SCALE, "b": BIAS}
+    for shape, computed in (([-1, 4, -1, -1], True), ([-1, 4, 5, -1], False)):
+        sample = paddle_sample(tmp_path, "pir", arrays, "F.group_norm(x, 2, 1e-5, s, b)", shapes={"x": shape})
+        graph = hold_targets(sample, tmp_path, opsets=(13,))
+        assert ("Shape" in [node.op_type for node in graph.body]) == computed
 
 
 def test_paddle_sync_batch_norm_is_batch_norm(tmp_path):

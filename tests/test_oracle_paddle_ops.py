@@ -34,6 +34,8 @@ WITHOUT_PADDLE = {
     "multiclass_nms": "multiclass_nms3",
     "multiclass_nms2": "multiclass_nms3",
 }
+# Others that Paddle 3.3.1 no longer has, of definitions of their own; test_paddle_old_operators.py holds them.
+RECORDED = {"density_prior_box", "one_hot"}
 
 
 @pytest.fixture(scope="session", params=["legacy", "pir"])
@@ -103,6 +105,7 @@ def test_every_registered_operator_has_a_case(programs) -> None:
     table = LEGACY_OPERATORS if dialect == "legacy" else PIR_OPERATORS
     used = {op.type for stem in cases.values() for op in read_program(folder / (stem + EXTENSION[dialect])).ops}
     missing = set(table.names()) - used
+    missing -= RECORDED if dialect == "legacy" else set()
     for name in missing & set(WITHOUT_PADDLE):
         assert table.get(name) is table.get(WITHOUT_PADDLE[name])
     assert missing - set(WITHOUT_PADDLE) == set()

@@ -147,6 +147,37 @@ def split_from_paddle(op: PaddleOp, b: Builder) -> Any:
     return b.emit("Split", [x, b.const(sections)], len(sections), axis=axis)
 
 
+@from_paddle("unstack", "unbind")
+def unstack_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    """Every element of an axis, the axis removed."""
+    x, axis = op.value("X", 0), op.integer("axis", 0)
+    op.raw("num", None)  # the size of the axis, which the shape tells
+    shape = dims(x)
+    count = None if shape is None else shape[axis]
+    if count is None:
+        raise op.refuse("the size of the axis must be known")
+    parts = [x] if count == 1 else b.emit("Split", [x], count, axis=axis, num_outputs=count)
+    return [b.emit("Squeeze", [part, b.const([axis])]) for part in parts]
+
+
+@from_paddle("meshgrid")
+def meshgrid_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    """Each vector along an axis of its own, widened to the lengths of all."""
+    vectors = op.many("X", 0)
+    count = len(vectors)
+    known = [dims(vector) for vector in vectors]
+    lengths = [1 if shape == () else shape[0] if shape else None for shape in known]
+    if None in lengths:
+        whole = b.emit("Concat", [b.emit("Shape", [b.emit("Reshape", [v, b.const([-1])])]) for v in vectors], axis=0)
+    else:
+        whole = b.const([size or 0 for size in lengths])
+    grids = []
+    for axis, vector in enumerate(vectors):
+        along = b.emit("Reshape", [vector, b.const([*[1] * axis, -1, *[1] * (count - axis - 1)])])
+        grids.append(b.emit("Expand", [along, whole]))
+    return grids
+
+
 @from_paddle("tile")
 def tile_from_paddle(op: PaddleOp, b: Builder) -> Any:
     repeats = ints_or_value(
@@ -161,9 +192,12 @@ def tile_from_paddle(op: PaddleOp, b: Builder) -> Any:
 
 @from_paddle("expand", "expand_v2")
 def expand_from_paddle(op: PaddleOp, b: Builder) -> Any:
-    """-1 keeps a dimension, which is what Expand does for 1."""
+    """-1 keeps a dimension, which is what Expand does for 1; the oldest form repeats each axis, as tile does."""
     if op.op == "expand" and not op.pir:
-        raise op.refuse("this form of the operator (Paddle 1.x, expand_times) is not supported")
+        times = ints_or_value(op, b, "expand_times", tensor="ExpandTimes", parts="expand_times_tensor", default=())
+        if isinstance(times, ir.Value):
+            return b.emit("Tile", [op.value("X", 0), times])  # one number an axis, by definition
+        return tiled(b, op.value("X", 0), times)
     shape = ints_or_value(op, b, "shape", tensor="Shape", parts="expand_shapes_tensor", operand=1, default=())
     if isinstance(shape, ir.Value):
         return b.emit("Expand", [op.value("X", 0), b.emit("Abs", [shape])])

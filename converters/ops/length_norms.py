@@ -2,12 +2,15 @@
 
     L2Normalization (MXNet)    x / sqrt(sum x^2 + eps)     all axes of a sample, the channels, or height and width
     norm (Paddle)              x / sqrt(sum x^2 + eps)     along one axis
-    p_norm (Paddle)            (sum |x|^p)^(1/p)           p = 1, 2 or infinity; its epsilon matters to gradients only
+    p_norm (Paddle)            (sum |x|^p)^(1/p)           any p; its epsilon matters to gradients only
+    frobenius_norm (Paddle)    (sum x^2)^(1/2)             along some axes
     LpNormalization (ONNX)     x / (sum |x|^p)^(1/p)       p = 1 or 2, 0 where the length is 0
-    LRN                        x / (bias + alpha/size * sum of x^2 over ``size`` neighbouring channels)^beta
+    LRN                        x / (bias + alpha/size * sum of x^2 over ``size`` neighbouring channels)^beta;
+                               Paddle's lrn does not divide alpha by the size
 
 MXNet's and Paddle's eps stands under the root, where no ONNX operator has one: they are written out. Sources: MXNet
-1.9.1 ``L2NormalizationParam`` and ``LRNParam``, Paddle 3.3.1 ``norm`` and ``p_norm``, the ONNX operator specification.
+1.9.1 ``L2NormalizationParam`` and ``LRNParam``, Paddle 3.3.1 ``norm``, ``p_norm``, ``frobenius_norm`` and ``lrn``, the
+ONNX operator specification.
 """
 
 from __future__ import annotations
@@ -19,11 +22,14 @@ from typing import Any
 from facecvt.converters.errors import ConversionError
 from facecvt.converters.graph import Builder, attribute
 from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.converters.ops.paddle_operands import ints_or_value
 from facecvt.converters.ops.registry import from_mxnet, from_onnx, from_paddle, to_torch
 from facecvt.converters.ops.unchanged import unchanged
-from facecvt.converters.ops.value_facts import known_rank, number_like
+from facecvt.converters.ops.value_facts import element_type, known_rank, number_like
 from facecvt.converters.source_ops import MxnetOp, OnnxOp, PaddleOp
 from facecvt.converters.torch_code import TorchCode
+
+FLOAT = ir.DataType.FLOAT
 
 
 def emit_unit_length(b: Builder, x: ir.Value, axes: Sequence[int], epsilon: float) -> Any:
@@ -74,9 +80,43 @@ def p_norm_from_paddle(op: PaddleOp, b: Builder) -> Any:
         return b.emit("Sqrt", [b.emit("ReduceSum", [b.emit("Mul", [x, x]), *rest], keepdims=keep)])
     if order == 1.0:
         return b.emit("ReduceSum", [b.emit("Abs", [x]), *rest], keepdims=keep)
-    if order == math.inf:
-        return b.emit("ReduceMax", [b.emit("Abs", [x]), *rest], keepdims=keep)
-    raise op.refuse(f"porder {order} is not supported; 1, 2 and infinity are")
+    size = b.emit("Abs", [x])
+    if math.isinf(order):
+        return b.emit("ReduceMax" if order > 0 else "ReduceMin", [size, *rest], keepdims=keep)
+    if order == 0.0:  # how many are not 0
+        some = b.emit("Cast", [b.emit("Less", [number_like(b, x, 0.0), size])], to=int(element_type(x) or FLOAT))
+        return b.emit("ReduceSum", [some, *rest], keepdims=keep)
+    total = b.emit("ReduceSum", [b.emit("Pow", [size, number_like(b, x, order)]), *rest], keepdims=keep)
+    return b.emit("Pow", [total, number_like(b, x, 1.0 / order)])
+
+
+@from_paddle("frobenius_norm")
+def frobenius_norm_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    """``dim`` in a legacy program, operand 1 in PIR; without axes over everything."""
+    x, axes = op.value("X", 0), ints_or_value(op, b, "axis" if op.pir else "dim", operand=1, default=())
+    keep, everything = int(op.boolean("keep_dim", False)), op.boolean("reduce_all", False)
+    for key in ("in_dtype", "out_dtype"):
+        if int(op.raw(key, -1)) != -1:
+            raise op.refuse(f"{key} is not supported")
+    if isinstance(axes, ir.Value):
+        raise op.refuse("the axes must be constant")
+    rest = [] if everything or not axes else [b.const(axes)]
+    return b.emit("Sqrt", [b.emit("ReduceSum", [b.emit("Mul", [x, x]), *rest], keepdims=keep)])
+
+
+@from_paddle("lrn")
+def lrn_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    """The second output, the divisor before its power, is left out, and refused where something reads it."""
+    size = op.integer("n", 5)
+    op.text("data_format", "NCHW", allowed=("NCHW", "AnyLayout"))
+    return b.emit(
+        "LRN",
+        [op.value("X", 0)],
+        size=size,
+        alpha=op.number("alpha", 1e-4) * size,
+        beta=op.number("beta", 0.75),
+        bias=op.number("k", 2.0),
+    )
 
 
 @from_onnx("LpNormalization")

@@ -1,4 +1,6 @@
-"""MXNet's picking by computed places, and repetition: take, gather_nd, sort, argsort, topk, one_hot, repeat, reverse.
+"""Picking by computed places and by rank, one-hot vectors, repetition and reversal.
+
+MXNet:
 
     take        places along an axis; beyond its ends clipped (the default) or counted round and round (wrap)
     gather_nd   the coordinates of a place lie along the *first* axis of the indices
@@ -7,7 +9,17 @@
     repeat      every element several times over, one beside the other
 
 MXNet gives places as float32 unless ``dtype`` says otherwise, and reads them as numbers of any type, cut to whole ones.
-Sources: MXNet 1.9.1 ``src/operator/tensor/{indexing_op,ordering_op-inl,matrix_op-inl}.h``.
+
+Paddle (legacy operator / PIR operator):
+
+    top_k, top_k_v2 / topk    values and places (int64) of the k first of an axis in order; top_k takes the last axis
+    argsort                   the same of all
+    one_hot, one_hot_v2 / one_hot   a new last axis; the oldest form puts it in the place of a last axis of length 1
+    where_index / nonzero     (n, rank): the coordinates of every element that is not 0, a row each
+    put_along_axis            values written to places along an axis, the others as they were; ``assign`` alone is read
+
+Of equal numbers the first comes first. Sources: MXNet 1.9.1
+``src/operator/tensor/{indexing_op,ordering_op-inl,matrix_op-inl}.h``, Paddle 3.3.1 operator registrations.
 """
 
 from __future__ import annotations
@@ -18,11 +30,15 @@ import numpy as np
 
 from facecvt.converters.graph import Builder, constant, dims
 from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.converters.ops.constants import paddle_type
 from facecvt.converters.ops.indexing import emit_slice
-from facecvt.converters.ops.registry import from_mxnet
+from facecvt.converters.ops.paddle_operands import as_int64, ints_or_value
+from facecvt.converters.ops.registry import from_mxnet, from_paddle
 from facecvt.converters.ops.target_shape import INT64_MAX
 from facecvt.converters.ops.value_facts import element_type, known_rank
-from facecvt.converters.source_ops import MxnetOp
+from facecvt.converters.source_ops import MxnetOp, PaddleOp
+
+# ---- MXNet -----------------------------------------------------------------------------------------------------------
 
 TYPES = ("float32", "float64", "float16", "int32", "int64", "uint8", "int8")
 
@@ -145,6 +161,70 @@ def repeat_from_mxnet(op: MxnetOp, b: Builder) -> Any:
 
 @from_mxnet("reverse", "flip")
 def reverse_from_mxnet(op: MxnetOp, b: Builder) -> Any:
-    axes = op.ints("axis")
+    return reversed_along(b, op.inputs[0], op.ints("axis"))
+
+
+def reversed_along(b: Builder, x: ir.Value, axes: list[int]) -> Any:
+    """The last element of each of these axes first."""
     count = len(axes)
-    return emit_slice(b, op.inputs[0], [INT64_MAX] * count, [-INT64_MAX] * count, axes, [-1] * count)
+    return emit_slice(b, x, [INT64_MAX] * count, [-INT64_MAX] * count, axes, [-1] * count)
+
+
+# ---- Paddle ----------------------------------------------------------------------------------------------------------
+
+
+@from_paddle("flip")
+def flip_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    return reversed_along(b, op.value("X", 0), op.ints("axis"))
+
+
+@from_paddle("top_k", "top_k_v2", "topk")
+def top_k_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    """How many is an attribute or a tensor; Paddle leaves the order open without ``sorted``, so that any will do."""
+    x, wanted = op.value("X", 0), ints_or_value(op, b, "k", tensor="K", operand=1, default=(1,))
+    axis, largest = op.integer("axis", -1), op.boolean("largest", True)
+    op.boolean("sorted", True)
+    count = wanted if isinstance(wanted, ir.Value) else b.const(wanted)
+    if known_rank(x) == 0:
+        raise op.refuse("a number without axes has no order")
+    return b.emit("TopK", [x, count], outputs=2, axis=axis, largest=int(largest), sorted=1)
+
+
+@from_paddle("argsort")
+def argsort_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    """The values in order, and their places."""
+    x, axis = op.value("X", 0), op.integer("axis", -1)
+    falling = op.boolean("descending", False)
+    op.boolean("stable", False)  # without it the order of equal numbers is open
+    return b.emit("TopK", [x, length(b, x, axis)], outputs=2, axis=axis, largest=int(falling), sorted=1)
+
+
+@from_paddle("one_hot", "one_hot_v2")
+def one_hot_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    """PIR always gives float32."""
+    x, depth = op.value("X", 0), ints_or_value(op, b, "depth", tensor="depth_tensor", operand=1, default=(1,))
+    op.boolean("allow_out_of_range", False)  # a place that is not there: all zeros, or an error of Paddle's
+    if isinstance(depth, ir.Value):
+        raise op.refuse("the depth must be constant")
+    places = as_int64(b, x)
+    if op.pir or op.op == "one_hot_v2":
+        places = b.emit("Unsqueeze", [places, b.const([-1])])
+    kind = np.dtype(np.float32 if op.pir else paddle_type(op, "dtype", "float32"))
+    there = b.emit("Equal", [places, b.const(np.arange(depth[0]))])
+    return b.emit("Cast", [there], to=int(ir.DataType.from_numpy(kind)))
+
+
+@from_paddle("where_index", "nonzero")
+def non_zero_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    return b.emit("Transpose", [b.emit("NonZero", [op.value("Condition", 0)])], perm=[1, 0])
+
+
+@from_paddle("put_along_axis")
+def put_along_axis_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    names = ("axis", "reduce", "include_self") if op.pir else ("Axis", "Reduce", "Include_self")
+    axis, how = op.integer(names[0]), op.text(names[1], "assign")
+    op.boolean(names[2], True)  # matters to sums and the like only
+    if how != "assign":
+        raise op.refuse(f"{names[1]} {how!r} is not supported; 'assign' is")
+    places = as_int64(b, op.value("Index", 1))
+    return b.emit("ScatterElements", [op.value("Input", 0), places, op.value("Value", 2)], axis=axis)

@@ -2,12 +2,14 @@
 
     InstanceNormalization  mean and variance of each channel over height and width
     LayerNormalization     mean and variance over the last axes
+    group_norm (Paddle)    mean and variance over height, width and the channels of a group; written out as the
+                           InstanceNormalization of the groups, then scale and bias of the channels
 
     y = (x - mean) / sqrt(var + eps) * scale + bias, with the variance divided by the count, not by count - 1
 
 eps: MXNet 1e-3 (InstanceNorm) and 1e-5 (LayerNorm), Paddle 1e-5, ONNX 1e-5. Paddle's layer_norm keeps scale and bias
 flat whatever the normalised shape. Sources: MXNet 1.9.1 ``InstanceNormParam`` and ``LayerNormParam``, Paddle 3.3.1
-``instance_norm`` and ``layer_norm``, the ONNX operator specification.
+``instance_norm``, ``layer_norm`` and ``group_norm``, the ONNX operator specification.
 """
 
 from __future__ import annotations
@@ -84,6 +86,39 @@ def layer_norm_from_paddle(op: PaddleOp, b: Builder) -> Any:
     sample = whole(op, list(shape[axis:]), "the normalised shape")
     scale, bias = filled(b, op.optional("Scale", 1), sample, 1.0), filled(b, op.optional("Bias", 2), sample, 0.0)
     return b.emit("LayerNormalization", [x, scale, bias], axis=-len(sample), epsilon=op.number("epsilon", 1e-5))
+
+
+@from_paddle("group_norm")
+def group_norm_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    """Channels behind the batch, or (NHWC and the like) last; mean and variance, its other outputs, are left out."""
+    x, scale, bias = op.value("X", 0), op.optional("Scale", 1), op.optional("Bias", 2)
+    groups, epsilon = op.integer("groups"), op.number("epsilon", 1e-5)
+    layout = op.text("data_format" if op.pir else "data_layout", "NCHW")
+    rank = known_rank(x)
+    if rank is None or rank < 2:
+        raise op.refuse("the rank of its input must be known, and 2 at least")
+    last = layout.endswith("C") and layout != "NC"
+    if last:
+        x = b.emit("Transpose", [x], perm=[0, rank - 1, *range(1, rank - 1)])
+    flat = b.emit("Reshape", [x, b.const([0, groups, -1])])
+    ones, zeros = (b.const(np.full(groups, number), np.float32) for number in (1.0, 0.0))
+    result = b.emit("InstanceNormalization", [flat, ones, zeros], epsilon=epsilon)
+    result = b.emit("Reshape", [result, own_shape(b, x)])
+    for operator, given in (("Mul", scale), ("Add", bias)):
+        if given is not None:
+            channels = whole(op, list(dims(given) or (None,)), "the number of channels")
+            result = b.emit(operator, [result, b.reshaped(given, [*channels, *[1] * (rank - 2)])])
+    return b.emit("Transpose", [result], perm=[0, *range(2, rank), 1]) if last else result
+
+
+def own_shape(b: Builder, x: ir.Value) -> ir.Value:
+    """The shape of a value as the target of a Reshape of the same batch: constant where one size is free at most."""
+    sizes = [0, *(dims(x) or (None, None, None))[1:]]
+    if sizes.count(None) > 1:
+        computed: ir.Value = b.emit("Shape", [x])
+        return computed
+    fixed: ir.Value = b.const([-1 if size is None else size for size in sizes])
+    return fixed
 
 
 # ---- ONNX ------------------------------------------------------------------------------------------------------------

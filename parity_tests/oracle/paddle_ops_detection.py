@@ -1,7 +1,7 @@
-"""Paddle: the boxes of SSD detectors.
+"""Paddle: the boxes of SSD and YOLO detectors.
 
-Source: ``paddle/phi/kernels/cpu/{prior_box,box_coder,multiclass_nms3}_kernel.cc`` of Paddle 3.3.1; the tests hold each
-against it.
+Source: ``paddle/phi/kernels/cpu/{prior_box,box_coder,multiclass_nms3,yolo_box}_kernel.cc`` of Paddle 3.3.1; the tests
+hold each against it. ``density_prior_box`` is gone from Paddle 3: its numbers were recorded from Paddle 2.6.2.
 """
 
 from __future__ import annotations
@@ -58,6 +58,84 @@ def define_prior_box(attributes: PaddleAttributes) -> PaddleCompute:
                     boxes[row, column, number] = np.divide(corners, (width, height, width, height))
         boxes = np.clip(boxes, 0, 1) if clip else boxes
         return [boxes, np.broadcast_to(np.asarray(variances, boxes.dtype), boxes.shape)]
+
+    return compute
+
+
+@paddle_operator(legacy=("density_prior_box",), operands=("Input", "Image"), outputs=("Boxes", "Variances"))
+def define_density_prior_box(attributes: PaddleAttributes) -> PaddleCompute:
+    """Each size density times density times in every cell, at whole distances; cut at the image's edges."""
+    sizes = [float(size) for size in attributes.required("fixed_sizes")]
+    ratios = [float(ratio) for ratio in attributes.required("fixed_ratios")]
+    densities = attributes.integers("densities")
+    variances = tuple(attributes.raw("variances") or VARIANCES)
+    clip, flat = bool(attributes.raw("clip", False)), bool(attributes.raw("flatten_to_2d", False))
+    step_w, step_h = float(attributes.raw("step_w", 0.0)), float(attributes.raw("step_h", 0.0))
+    offset = float(attributes.raw("offset", 0.5))
+
+    def compute(x: Operands) -> Sequence[Any]:
+        feature, image = x.one("Input"), x.one("Image")
+        rows, columns = feature.shape[2:]
+        height, width = image.shape[2:]
+        by_ratio = step_w == 0 or step_h == 0
+        across, down = (width / columns, height / rows) if by_ratio else (step_w, step_h)
+        mean_step = int((across + down) / 2)
+        found: list[tuple[float, float, float, float]] = []
+        for row in range(rows):
+            for column in range(columns):
+                left, top = (column + offset) * across - mean_step / 2, (row + offset) * down - mean_step / 2
+                for size, density in zip(sizes, densities, strict=True):
+                    apart = mean_step // density
+                    for ratio in ratios:
+                        wide, tall = size * ratio**0.5, size / ratio**0.5
+                        for place in range(density * density):
+                            x0, y0 = left + (place % density + 0.5) * apart, top + (place // density + 0.5) * apart
+                            low = max((x0 - wide / 2) / width, 0), max((y0 - tall / 2) / height, 0)
+                            found.append((*low, min((x0 + wide / 2) / width, 1), min((y0 + tall / 2) / height, 1)))
+        boxes = np.array(found, image.dtype).reshape((-1, 4) if flat else (rows, columns, -1, 4))
+        boxes = np.clip(boxes, 0, 1) if clip else boxes
+        return [boxes, np.broadcast_to(np.asarray(variances, boxes.dtype), boxes.shape)]
+
+    return compute
+
+
+@paddle_operator("yolo_box", operands=("X", "ImgSize"), outputs=("Boxes", "Scores"))
+def define_yolo_box(attributes: PaddleAttributes) -> PaddleCompute:
+    """Anchor by anchor, row by row; zeros where the confidence is too small."""
+    anchors = np.reshape(attributes.integers("anchors"), (-1, 2))
+    classes, down = int(attributes.required("class_num")), int(attributes.raw("downsample_ratio", 32))
+    least, clip = float(attributes.required("conf_thresh")), bool(attributes.raw("clip_bbox", True))
+    scale = float(attributes.raw("scale_x_y", 1.0))
+    aware, share = bool(attributes.raw("iou_aware", False)), float(attributes.raw("iou_aware_factor", 0.5))
+
+    def logistic(value: Value) -> Value:
+        return np.asarray(1 / (1 + np.exp(-value)))
+
+    def compute(x: Operands) -> Sequence[Any]:
+        data, pictures = x.one("X"), x.one("ImgSize")
+        images, _, rows, columns = data.shape
+        count = len(anchors)
+        boxes = np.zeros((images, count, rows, columns, 4), data.dtype)
+        scores = np.zeros((images, count, rows, columns, classes), data.dtype)
+        for image, anchor, row, column in np.ndindex(images, count, rows, columns):
+            begin = anchor * (5 + classes) + (count if aware else 0)
+            said = data[image, begin : begin + 5 + classes, row, column]
+            sure = logistic(said[4])
+            if aware:
+                sure = sure ** (1 - share) * logistic(data[image, anchor, row, column]) ** share
+            if sure < least:
+                continue
+            tall, wide = (int(size) for size in pictures[image])
+            middle = logistic(said[:2]) * scale - (scale - 1) / 2
+            x0, y0 = (column + middle[0]) * wide / columns, (row + middle[1]) * tall / rows
+            half_w = np.exp(said[2]) * anchors[anchor, 0] * wide / (down * columns) / 2
+            half_h = np.exp(said[3]) * anchors[anchor, 1] * tall / (down * rows) / 2
+            corners = [x0 - half_w, y0 - half_h, x0 + half_w, y0 + half_h]
+            if clip:
+                corners = [max(corners[0], 0), max(corners[1], 0), min(corners[2], wide - 1), min(corners[3], tall - 1)]
+            boxes[image, anchor, row, column] = corners
+            scores[image, anchor, row, column] = sure * logistic(said[5:])
+        return [boxes.reshape(images, -1, 4), scores.reshape(images, -1, classes)]
 
     return compute
 

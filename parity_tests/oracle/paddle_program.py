@@ -22,6 +22,7 @@ from facecvt.parity_tests.oracle import (  # noqa: F401 - importing a family reg
     paddle_ops_detection,
     paddle_ops_elementwise,
     paddle_ops_normalise,
+    paddle_ops_picking,
     paddle_ops_shape,
     paddle_ops_tensor,
 )
