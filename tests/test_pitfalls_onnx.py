@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from facecvt.converters.conversion import convert_files
-from facecvt.converters.errors import UnsupportedOperatorsError
+from facecvt.converters.errors import ConversionError, UnsupportedOperatorsError
 from facecvt.converters.formats.locate import locate
 
 FLOAT = TensorProto.FLOAT
@@ -92,6 +92,14 @@ def test_batch_normalization_of_every_opset(torch, tmp_path, opset) -> None:
     with torch.no_grad():
         value = load_torch(path, tmp_path / "bn")(torch.from_numpy(data)).numpy()
     assert largest_error(value, expected) < 1e-6
+
+
+@pytest.mark.parametrize(("opset", "bound"), [(6, "older than 7"), (29, "newer than 28")])
+def test_opsets_that_no_rule_was_held_against_are_refused(tmp_path, opset, bound) -> None:
+    node = helper.make_node("Relu", ["x"], ["y"])
+    path = save(tmp_path / "r.onnx", [node], {"x": ["N", 3]}, {"y": ["N", 3]}, {}, opset=opset)
+    with pytest.raises(ConversionError, match=rf"r\.onnx: opset {opset} is {bound}"):
+        convert_files("onnx", locate("onnx", str(path)), "torch", tmp_path / "net")
 
 
 @pytest.mark.parametrize("opset", [7, 8])

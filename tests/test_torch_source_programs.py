@@ -52,6 +52,11 @@ def make():
     return Net()
 
 
+class Broken(Net):
+    def forward(self, picture):
+        return self.fc(picture)
+
+
 def wrong():
     return 3
 """
@@ -139,6 +144,7 @@ def test_what_is_refused(package: Any, tmp_path: Path) -> None:
         ("own_nets:wrong", "gives a int, where an nn.Module is expected"),
         ("own_nets:missing", "has no attribute 'missing'"),
         ("no_such_nets:make", "No module named 'no_such_nets'"),
+        ("own_nets:Broken", r"at 3x112x112 it raises: mat1 and mat2 shapes cannot be multiplied \(672x112 and 8x5\)"),
     ):
         with pytest.raises(UsageError, match=message):
             converted(spelling, tmp_path / "x.onnx")

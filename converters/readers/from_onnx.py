@@ -1,4 +1,4 @@
-"""An ONNX file of any opset from 7 -> canonical graph.
+"""An ONNX file of any opset from 7 to 28 -> canonical graph.
 
 Value names are the file's own. Initializers that are also listed as inputs are weights, as every runtime treats them.
 Rules lift each operator to the canonical opset. The file's own functions are inlined; external data must lie in the
@@ -21,6 +21,7 @@ from facecvt.converters.passes.pipeline import run_passes
 from facecvt.converters.source_ops import OnnxOp
 
 OLDEST_OPSET = 7
+NEWEST_OPSET = 28  # ONNX's own node tests of that opset are what the rules are held against
 
 
 def read_onnx(path: str | Path, input_shapes: Mapping[str, Sequence[int | str]] | None = None) -> Graph:
@@ -49,6 +50,10 @@ def read_onnx(path: str | Path, input_shapes: Mapping[str, Sequence[int | str]] 
     opset = body.opset_imports.get("", body.opset_imports.get("ai.onnx", 0))
     if opset < OLDEST_OPSET:
         raise ConversionError(f"{path}: opset {opset} is older than {OLDEST_OPSET}, the oldest that facecvt reads")
+    if opset > NEWEST_OPSET:
+        raise ConversionError(
+            f"{path}: opset {opset} is newer than {NEWEST_OPSET}, the newest that facecvt reads; export an older one"
+        )
     unsupported: dict[str, list[str]] = {}
     for node in body:
         operator = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}::{node.op_type}"

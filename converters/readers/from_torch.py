@@ -217,19 +217,23 @@ def size_that_runs(module: Any, key: str, name: str) -> tuple[int | str, ...]:
     filters = next((each for each in module.parameters() if each.dim() == 4), None)
     channels = 3 if filters is None else int(filters.shape[1])
 
+    raised: dict[tuple[int, int], str] = {}
+
     def runs(height: int, width: int) -> bool:
         try:
             with torch.inference_mode():
                 module(torch.zeros(BATCH, channels, height, width))
-        except Exception:  # a size that does not fit raises whatever the layer raises
+        except Exception as error:  # a size that does not fit raises whatever the layer raises
+            raised[height, width] = first_line(error)
             return False
         return True
 
     size = next((size for size in FACE_SIZES if runs(*size)), None)
     if size is None:
+        (height, width), message = next(iter(raised.items()))
         raise UsageError(
-            f"{name} does not say how large its input is, and takes none of the usual sizes; give it: "
-            f"--input {key}=batch,{channels},H,W"
+            f"{name} does not say how large its input is, and takes none of the usual sizes (at {channels}x{height}x"
+            f"{width} it raises: {message}); give it: --input {key}=batch,{channels},H,W"
         )
     if runs(*OTHER_SIZE):
         return ("batch", channels, "height", "width")
