@@ -119,6 +119,24 @@ def test_no_shared_weights_is_not_comparable(folder: Path, seeds: list[int]) -> 
     assert not found
 
 
+@pytest.mark.parametrize("whole_is_a", [True, False])
+def test_hard_swish_in_two_steps_agrees(folder: Path, whole_is_a: bool) -> None:
+    """As it is written for opsets below 14: x * HardSigmoid(x); the product is the layer, not the gate."""
+    whole, parts = small_net(4), small_net(4)
+    whole.nodes[whole.nodes.index(whole.node("act2"))] = Node("HardSwish", ["bn4"], "act2")
+    place = parts.nodes.index(parts.node("act2"))
+    slope = {"alpha": 1 / 6, "beta": 0.5}
+    parts.nodes[place : place + 1] = [
+        Node("HardSigmoid", ["bn4"], "gate", slope),
+        Node("Mul", ["bn4", "gate"], "act2"),
+    ]
+    found = held(folder, *((whole, parts) if whole_is_a else (parts, whole)))
+    assert found.verdict == "agree", found.verification.reasons
+    assert found.how["act2"] == "data flow"
+    assert not found.unmapped_b
+    assert not found.verification.unmapped
+
+
 def test_exchanged_weights_are_told_from_exchanged_layers(folder: Path) -> None:
     other = small_net()
     other.weights["conv1_w"], other.weights["conv2_w"] = other.weights["conv2_w"], other.weights["conv1_w"]

@@ -23,6 +23,7 @@ from facecvt.parity_tests.diff.difference import Cause, Difference
 from facecvt.parity_tests.diff.layer import cut
 from facecvt.parity_tests.diff.localise import Fault, localise
 from facecvt.parity_tests.diff.model import Side, open_pair
+from facecvt.parity_tests.diff.reference import Reference
 from facecvt.parity_tests.diff.side_by_side import FeedPlan, OwnErrors, Progress, SideBySide
 from facecvt.parity_tests.environment import installed_version
 from facecvt.parity_tests.inputs import KINDS, InputPlan
@@ -84,9 +85,10 @@ def diff_sides(
     isolate: bool = False,
     inputs: str | Path | None = None,
     progress: Progress | None = None,
+    reference: Reference | None = None,
 ) -> Difference:
-    """:func:`diff` of models that are open."""
-    pair = SideBySide(a, b)
+    """:func:`diff` of models that are open; ``reference``: A's oracles, where they are too."""
+    pair = SideBySide(a, b, reference)
     fault: Fault | None = None
     cause: Cause | None = None
     own: OwnErrors | None = None

@@ -4,6 +4,7 @@
     kernel     weights of Conv, ConvTranspose, Gemm and MatMul as (outputs, ...), whatever the layout they are stored in
     tail       BatchNormalization, and arithmetic with a constant, that follow a layer and nobody else reads into:
                what an exporter may have folded into that layer's weights
+    gate       g in x * g(x), which other exporters write as one operator (HardSwish, Swish): the product stands for it
 
 Weights that a model stores in another layout and transposes before use are followed back through the Transpose.
 """
@@ -21,12 +22,15 @@ from facecvt.converters.onnx_ir_lazy import ir
 
 LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 ARITHMETIC = ("Add", "Sub", "Mul", "Div")
+GATES = ("HardSigmoid", "Sigmoid", "Tanh", "Softplus")
 COMMUTATIVE = ("Add", "Mul", "Max", "Min", "Sum")
 KINDS = {
     **dict.fromkeys(("Gemm", "MatMul"), "matrix product"),
     **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), "reshape"),
     **dict.fromkeys(("MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"), "pool"),
-    **dict.fromkeys(("Relu", "PRelu", "LeakyRelu", "Elu", "Clip", "HardSwish", "Sigmoid", "HardSigmoid"), "activation"),
+    **dict.fromkeys(
+        ("Relu", "PRelu", "LeakyRelu", "Elu", "Clip", "HardSwish", "Sigmoid", "HardSigmoid", "Swish"), "activation"
+    ),
 }
 
 
@@ -56,12 +60,41 @@ class Network:
                 self._data.update(id(value) for value in node.outputs)
         self.position = {id(node): place for place, node in enumerate(self.nodes)}
         self._outputs = {id(value) for value in graph.outputs}
+        self._gates: set[int] = set()
+        self._products: dict[int, ir.Node] = {}  # id of a product -> its gate
+        for node in self.nodes:
+            gate = self._gate_of(node)
+            if gate is not None:
+                self._gates.add(id(gate))
+                self._products[id(node)] = gate
+
+    def _gate_of(self, node: ir.Node) -> ir.Node | None:
+        if node.op_type != "Mul" or len(node.inputs) != 2:
+            return None
+        for value, other in (node.inputs, node.inputs[::-1]):
+            gate = value.producer() if value is not None else None
+            if value is None or gate is None or gate.op_type not in GATES or len(value.uses()) != 1:
+                continue
+            if gate.inputs[0] is other and id(value) not in self._outputs:
+                return gate
+        return None
+
+    def product_of(self, node: ir.Node) -> ir.Value | None:
+        """What a gate's product computes; None where the node is no gate."""
+        return next(iter(node.outputs[0].uses())).node.outputs[0] if id(node) in self._gates else None
+
+    def kind(self, node: ir.Node) -> str:
+        """:func:`kind_of`, where a gate is no activation and its product is one."""
+        if id(node) in self._gates:
+            return "gate"
+        return "activation" if id(node) in self._products else kind_of(node)
 
     def is_data(self, value: ir.Value | None) -> bool:
         return value is not None and id(value) in self._data
 
     def data_inputs(self, node: ir.Node) -> list[ir.Value]:
-        """Operands that are data, in order."""
+        """Operands that are data, in order; of a gated product what is gated."""
+        node = self._products.get(id(node), node)
         return [value for value in node.inputs if value is not None and self.is_data(value)]
 
     def readers(self, value: ir.Value) -> list[ir.Node]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from facecvt.converters.graph import Graph, name_of
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.parity_tests.diff.fingerprints import bits_fingerprint, directions, nearest_partners, only_partners
-from facecvt.parity_tests.diff.network import COMMUTATIVE, Network, kind_of
+from facecvt.parity_tests.diff.network import COMMUTATIVE, Network
 
 WEIGHTS, NEAR_WEIGHTS, EXCHANGED, DATA_FLOW, INPUT = (
     "weights",
@@ -110,6 +110,14 @@ class _Tracer:
             self.changed = False
             self._forward()
             self._backward()
+        for x, node in enumerate(self.a.nodes):
+            product = self.a.product_of(node)
+            if x not in self.nodes and product is not None and name_of(product) in self.values:
+                self.absorbed[name_of(node.outputs[0])] = name_of(product)
+        for node in self.b.nodes:
+            product = self.b.product_of(node)
+            if product is not None and name_of(product) in self.taken and name_of(node.outputs[0]) not in self.taken:
+                self.folded_b[name_of(node.outputs[0])] = name_of(product)
 
     def _anchors(self) -> dict[tuple[int, int], str]:
         """Places of layers that own the same weights -> how that was told."""
@@ -202,7 +210,7 @@ class _Tracer:
         return [
             node
             for node in side.readers(fed[0])
-            if kind_of(node) == kind_of(like)
+            if side.kind(node) == side.kind(like)
             and same_operands(node, [name_of(v) for v in side.data_inputs(node)], wanted)
         ]
 
@@ -211,7 +219,7 @@ class _Tracer:
         return [
             node
             for node in self.b.readers(first)
-            if kind_of(node) == kind_of(like)
+            if self.b.kind(node) == self.a.kind(like)
             and same_operands(node, [name_of(v) for v in self.b.data_inputs(node)], names)
         ]
 
@@ -263,7 +271,7 @@ class _Tracer:
         if (
             x in self.nodes
             or y in self.taken_nodes
-            or kind_of(ours) != kind_of(theirs)
+            or self.a.kind(ours) != self.b.kind(theirs)
             or not self._may_be(ours, theirs)
         ):
             return

@@ -30,14 +30,14 @@ from facecvt.parity_tests.diff.model import Side
 from facecvt.parity_tests.diff.network import value_names
 from facecvt.parity_tests.diff.own_error import ForcedGraph, arranged, is_forcible
 from facecvt.parity_tests.diff.provenance import Provenance, trace
-from facecvt.parity_tests.evidence import Evidence, shapes_without_batch
+from facecvt.parity_tests.diff.reference import Reference
+from facecvt.parity_tests.evidence import Evidence, Sample, shapes_without_batch
 from facecvt.parity_tests.inputs import InputPlan
 from facecvt.parity_tests.judge import judge
 from facecvt.parity_tests.metrics import Metrics, compare
 from facecvt.parity_tests.runtimes.runtime import Capture, RunFailedError
 from facecvt.parity_tests.source import Oracle, open_oracle
 from facecvt.parity_tests.verification import Verification, not_verified
-from facecvt.parity_tests.verify import walk_together
 
 Feeds = dict[str, NumpyArray]
 Progress = Callable[[str, int, int], None]
@@ -68,6 +68,7 @@ class SideBySide:
 
     Args:
         a, b: the models.
+        reference: A's oracles, where they are open already.
 
     Attributes:
         provenance: the alignment of the canonical graphs.
@@ -77,11 +78,11 @@ class SideBySide:
         ConversionError: no oracle can compute a side.
     """
 
-    def __init__(self, a: Side, b: Side) -> None:
+    def __init__(self, a: Side, b: Side, reference: Reference | None = None) -> None:
         self.a, self.b = a, b
         self.provenance: Provenance = trace(a.graph, b.graph)
-        self.exact: Oracle = open_oracle(a, np.float64)
-        self.clean: Oracle = open_oracle(a, np.float32)
+        self.reference = reference or Reference(a)
+        self.exact: Oracle = self.reference.exact
         self._shown = value_names(b.graph)
         self._its_oracle: Oracle | None = None
         if b.source_framework == "onnx":
@@ -167,7 +168,7 @@ class SideBySide:
             return
         pairs = {pair.layer.value: pair for pair in self.alignment.pairs}
 
-        def measure(name: str, value: NumpyArray, single: NumpyArray | None) -> None:
+        def measure(name: str, value: NumpyArray, clean: Metrics) -> None:
             if value.dtype.kind == "f":
                 evidence.floating.add(name)
             pair = pairs.get(name)
@@ -175,17 +176,16 @@ class SideBySide:
                 return
             figures = evidence.value(name)
             figures.add(kind, batch, value, _like(capture.taps[pair.tap], value))
-            if single is not None:
-                figures.add_clean(kind, batch, value, single)
+            figures.clean.append(Sample(kind, batch, clean))
 
-        expected, single = walk_together(self.exact, self.clean, fed, measure)
+        walked = self.reference.walk(fed, measure)
         for pair in self.alignment.outputs:
             if pair.source is None or pair.target is None:
                 continue
-            value = expected[pair.source]
+            value = walked.outputs[pair.source]
             output = evidence.output(pair.position)
             output.add(kind, batch, value, _like(capture.outputs[pair.target], value), shapes_without_batch(fed))
-            output.figures.add_clean(kind, batch, value, single[pair.source])
+            output.figures.clean.append(Sample(kind, batch, walked.clean_outputs[pair.source]))
 
     def run_b(self, feeds: Feeds, taps: Sequence[str]) -> Capture:
         """B on one input.
@@ -215,7 +215,7 @@ class SideBySide:
         pairs = {pair.layer.value: pair for pair in self.alignment.pairs if pair.tap in floats}
         expected: dict[str, NumpyArray] = {}
         given: dict[str, NumpyArray] = {}
-        for name, value in self.exact.walk(fed):
+        for name, value in self.reference.values(fed):
             pair = pairs.get(name)
             if pair is None or value.dtype.kind != "f":
                 continue
