@@ -21,6 +21,9 @@ from facecvt.converters.passes.input_shapes import settle_input_shapes
 from facecvt.converters.passes.pipeline import run_passes
 from facecvt.converters.source_ops import MxnetOp
 
+# operators of which MXNet shows one output only, but counts it
+HIDES_SOME = frozenset(("sort", "_contrib_box_nms", "_contrib_box_non_maximum_suppression"))
+
 
 def read_mxnet(model: MxnetModel, input_shapes: Mapping[str, Sequence[int | str]] | None = None) -> Graph:
     """Build the canonical graph of an MXNet model.
@@ -149,7 +152,7 @@ def _head_name(model: MxnetModel, index: int, output: int, values: Mapping[tuple
 
 def _value_name(node: MxnetNode, output: int, count: int) -> str:
     """MXNet's name of a node's output; where it hides some of several, the first is counted all the same."""
-    hidden = node.op == "sort" or (node.op == "topk" and node.attrs.get("ret_typ") == "value")
+    hidden = node.op in HIDES_SOME or (node.op == "topk" and node.attrs.get("ret_typ") == "value")
     if count > 1 or hidden:
         return f"{node.name}_output{output}"
     return f"{node.name}_{OUTPUT_NAMES.get(node.op, 'output')}"

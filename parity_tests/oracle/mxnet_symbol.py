@@ -14,6 +14,7 @@ from facecvt.converters.formats.mapped import Array
 from facecvt.converters.formats.mxnet_model import MxnetModel
 from facecvt.parity_tests.oracle import (  # noqa: F401 - importing a family registers it
     mxnet_ops_conv,
+    mxnet_ops_detection,
     mxnet_ops_elementwise,
     mxnet_ops_normalise,
     mxnet_ops_picking,
