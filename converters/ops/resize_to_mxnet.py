@@ -4,6 +4,8 @@
     _contrib_BilinearResize2D      linear, half_pixel or align_corners, from the sizes before and after
     take, along one axis a time    anything at known sizes: y[i] = sum over k of x[index_k(i)] * weight_k(i), with one
                                    pixel for nearest, two for linear, four for cubic
+    take of computed places        nearest, asymmetric and rounded down, to the size of another value at run time:
+                                   y[i] = x[floor(i * before / after)], exact while i * before is below 2^24
 
 Sources: MXNet 1.9.1 ``UpSamplingParam`` and ``BilinearSampleParam`` with its CPU kernel, the ONNX operator
 specification (Resize).
@@ -189,9 +191,12 @@ def pick_pixels(node: ir.Node, m: MxnetNodes, data: Edge, axes: Sequence[AxisMap
     """One axis after the other."""
     for position, axis in enumerate(axes):
         if axis.before is None or axis.after is None:
-            raise m.refuse(
-                node, "this kind of it has an MXNet form at known sizes only; give the model fixed input sizes"
-            )
+            places = running_places(node, m, data, axis)
+            if position == len(axes) - 1:
+                m.assign(node.outputs[0], "take", [data, places], axis=axis.axis, mode="clip")
+            else:
+                data = m.node("take", [data, places], axis=axis.axis, mode="clip")
+            continue
         taps = (
             nearest_taps(node, axis) if attribute(node, "mode", "nearest") == "nearest" else weighted_taps(node, axis)
         )
@@ -201,6 +206,24 @@ def pick_pixels(node: ir.Node, m: MxnetNodes, data: Edge, axes: Sequence[AxisMap
         last = position == len(axes) - 1
         emit = partial(m.assign, node.outputs[0]) if last else m.node
         data = one_axis(m, data, axis.axis, taps, count, emit)
+
+
+def running_places(node: ir.Node, m: MxnetNodes, data: Edge, axis: AxisMap) -> Edge:
+    """floor(i * before / after) for every place i of the new axis, whose length another value has at run time."""
+    floors = (attribute(node, "mode", "nearest"), attribute(node, "nearest_mode", "round_prefer_floor"))
+    mapping = attribute(node, "coordinate_transformation_mode", "half_pixel")
+    if (*floors, mapping) != ("nearest", "floor", "asymmetric") or axis.like is None:
+        raise m.refuse(node, "this kind of it has an MXNet form at known sizes only; give the model fixed input sizes")
+    value, place = axis.like
+    like = m.arg(value)
+
+    def size(edge: Edge, at: int) -> Edge:
+        sizes = m.node("slice_axis", [m.node("shape_array", [edge])], axis=0, begin=at, end=at + 1)
+        return m.node("Cast", [sizes], dtype="float32")
+
+    places = m.node("_contrib_arange_like", [like], start=0.0, step=1.0, repeat=1, axis=place)
+    places = m.node("broadcast_mul", [places, size(data, axis.axis)])
+    return m.node("floor", [m.node("broadcast_div", [places, size(like, place)])])
 
 
 Taps = list[tuple[NumpyArray, NumpyArray | None]]
