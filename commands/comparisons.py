@@ -18,8 +18,15 @@ from facecvt.commands.options import FRAMEWORKS, InputShape, ModelArgument, repo
 @click.option("--batch", type=click.IntRange(min=1), default=2, show_default=True, help="Where both leave it free.")
 @click.option("--layers", metavar="GLOB", help="Report these layers of A only; the verdict is on all.")
 @click.option("--isolate", is_flag=True, help="Each layer's own error also where the two agree.")
-@click.option("--inputs", metavar="FILE.npz", type=click.Path(), help="An array for each input of A, to use instead.")
+@click.option(
+    "--inputs",
+    metavar="FILE.npz|FOLDER",
+    type=click.Path(),
+    help="An array for each input of A, or a folder of images, to use instead.",
+)
 @click.option("--input", "shapes", type=InputShape(), multiple=True, help="Shape of an input, repeatable.")
+@click.option("--repro", metavar="DIR", type=click.Path(), help="Write the first layer at fault alone, ready to run.")
+@click.option("--force", is_flag=True, help="Replace an existing DIR.")
 @reporting
 def diff(
     a: str,
@@ -34,7 +41,8 @@ def diff(
     """Hold model B against model A, layer by layer, in whatever formats they are.
 
     Layers are aligned by the weights they own, never by name or position. A is evaluated in float64. Where the two
-    differ, every layer of B is fed what A computes, so that the layer at fault is told from those behind it.
+    differ, every layer of B is fed what A computes, so that the layer at fault is told from those behind it. B is run
+    by its own framework where that is installed.
 
     A and B are paths in any spelling that the conversions take; with --framework-a and --framework-b also names of
     reference architectures.

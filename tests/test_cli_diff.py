@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +103,50 @@ def test_the_text_names_layer_and_cause(folder: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("framework", ["mxnet", "paddle"])
-def test_other_formats(folder: Path, capsys: pytest.CaptureFixture[str], framework: str) -> None:
+def test_other_formats(
+    folder: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest, framework: str
+) -> None:
     """The net written for another framework agrees with its ONNX, whichever of the two is the reference."""
+    request.getfixturevalue(f"{framework}_module")
     target = folder / framework
     assert main([f"onnx2{framework}", str(folder / "a.onnx"), "-o", str(target), "--no-verify", "--force"]) == 0
-    for pair in ((folder / "a.onnx", target), (target, folder / "a.onnx")):
+    for pair, ran_by in (((folder / "a.onnx", target), framework), ((target, folder / "a.onnx"), "onnxruntime")):
         found = document(capsys, 0, *pair)
         assert found["coverage"]["parametric"] == 1.0
+        assert not found["warnings"]
+        assert found["environment"]["b"].startswith(f"{ran_by} ")  # and its version
     first = document(capsys, 1, target, folder / "wrong.onnx")["first_divergence"]
     assert first["cause"] == "epsilon"
+
+
+@pytest.mark.parametrize(("framework", "package"), [("mxnet", "mxnet"), ("paddle", "paddlepaddle")])
+def test_without_its_framework_the_oracle_runs_b_and_that_is_said(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    framework: str,
+    package: str,
+) -> None:
+    target = folder / f"{framework}_alone"
+    assert main([f"onnx2{framework}", str(folder / "a.onnx"), "-o", str(target), "--no-verify", "--force"]) == 0
+    monkeypatch.setitem(sys.modules, framework, None)
+    if framework == "paddle":  # whether it is there is asked without importing it
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    found = document(capsys, 0, folder / "a.onnx", target)
+    assert found["environment"]["b"] == "facecvt's oracle in float32"
+    (warning,) = found["warnings"]
+    assert warning.startswith("B was run by facecvt's oracle in float32, not by its own framework")
+    assert "Install it with: pip install" in warning
+    assert f"{package}==" in warning
+
+
+def test_the_document_names_the_worst_element(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(capsys, 1, folder / "a.onnx", folder / "wrong.onnx")
+    layer = next(layer for layer in found["layers"] if layer["a"] == "bn2")
+    worst = layer["worst"]
+    assert abs(worst["actual"] - worst["expected"]) == pytest.approx(layer["max_abs"], rel=1e-6)
+    assert [0 <= place < size for place, size in zip(worst["index"], (2, 8, 8, 8), strict=True)] == [True] * 4
+    assert layer["bits_lost"] == pytest.approx(np.log2(layer["rel_rmse"] / layer["floor"]))
+    assert layer["ratio"] == pytest.approx(layer["rel_rmse"] / layer["floor"])
+    assert found["causes"] == {"epsilon": 1}
+    assert [each["a"] for each in found["divergences"]] == ["bn2"]

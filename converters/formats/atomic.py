@@ -21,13 +21,14 @@ from facecvt.converters.errors import UsageError
 DISK_FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
-def refuse_existing(path: str | Path, force: bool, *, inputs: Iterable[str | Path] = ()) -> None:
+def refuse_existing(path: str | Path, force: bool, *, inputs: Iterable[str | Path] = (), option: str = "-o") -> None:
     """Stop before any work when the target must not be written.
 
     Args:
         path: target file or folder.
         force: the user said that it may be replaced.
         inputs: files that are being read; none of them may be replaced, not even with ``force``.
+        option: where the user names another target.
 
     Raises:
         UsageError: it exists and ``force`` is false; it is or holds an input; or its parent is not a folder.
@@ -39,9 +40,11 @@ def refuse_existing(path: str | Path, force: bool, *, inputs: Iterable[str | Pat
         return
     for source in inputs:
         if target.resolve() in (Path(source).resolve(), *Path(source).resolve().parents):
-            raise UsageError(f"{path}: writing there would replace the input {source}; choose another target with -o")
+            raise UsageError(
+                f"{path}: writing there would replace the input {source}; choose another target with {option}"
+            )
     if not force:
-        raise UsageError(f"{path} exists; use --force to replace it, or -o to write elsewhere")
+        raise UsageError(f"{path} exists; use --force to replace it, or {option} to write elsewhere")
 
 
 @contextlib.contextmanager

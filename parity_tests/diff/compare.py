@@ -1,7 +1,7 @@
 """Any two models held against each other: aligned, compared layer by layer, the first layer at fault and why.
 
 A is the reference: it is evaluated in float64, in its own format. Each layer's own error is computed where the two
-differ, or where it is asked for.
+differ, or where it is asked for; every layer that is wrong by itself is looked into.
 """
 
 from __future__ import annotations
@@ -11,27 +11,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from zipfile import BadZipFile
-
-import numpy as np
 
 from facecvt import __version__
-from facecvt.converters.errors import NotComparableError, UsageError
-from facecvt.parity_tests.align import resolved_alias
-from facecvt.parity_tests.diff.diagnose import Case, diagnose
-from facecvt.parity_tests.diff.difference import Cause, Difference
-from facecvt.parity_tests.diff.layer import cut
-from facecvt.parity_tests.diff.localise import Fault, localise
+from facecvt.converters.errors import FrameworkMissingError, NotComparableError
+from facecvt.converters.formats.atomic import refuse_existing
+from facecvt.parity_tests.diff.difference import Difference, Divergence
+from facecvt.parity_tests.diff.explain import explained
+from facecvt.parity_tests.diff.given_inputs import given_runs
+from facecvt.parity_tests.diff.localise import faults
 from facecvt.parity_tests.diff.model import Side, open_pair
+from facecvt.parity_tests.diff.own_error import OwnErrors
 from facecvt.parity_tests.diff.reference import Reference
-from facecvt.parity_tests.diff.side_by_side import FeedPlan, OwnErrors, Progress, SideBySide
+from facecvt.parity_tests.diff.repro import write_repro
+from facecvt.parity_tests.diff.side_by_side import FeedPlan, Progress, SideBySide
 from facecvt.parity_tests.environment import installed_version
 from facecvt.parity_tests.inputs import KINDS, InputPlan
-from facecvt.parity_tests.runtimes.runtime import RunFailedError
 from facecvt.parity_tests.verification import TensorResult, Verification
 
 DEFAULT_BATCH = 2
-GIVEN = "given"
 
 
 def diff(
@@ -45,6 +42,8 @@ def diff(
     isolate: bool = False,
     inputs: str | Path | None = None,
     shapes: Mapping[str, Sequence[int | str]] | None = None,
+    repro: str | Path | None = None,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> Difference:
     """Hold model B against model A.
@@ -56,15 +55,22 @@ def diff(
         batch: number of samples, where both models leave it free.
         layers: pattern of the layers to report; the verdict is on all.
         isolate: compute each layer's own error even where the two agree.
-        inputs: a ``.npz`` with an array for each input of A to use instead of made-up ones.
+        inputs: a ``.npz`` with an array for each input of A, or a folder of images, to use instead of made-up ones.
         shapes: shapes of inputs by name, where a model holds none and they cannot be deduced.
+        repro: folder to write the first layer at fault to, alone and ready to run.
+        force: replace that folder.
         progress: called with a stage's name, the runs done and those in all.
 
     Raises:
-        UsageError: no such model, or inputs that do not fit.
+        UsageError: no such model, inputs that do not fit, or ``repro`` exists.
         ConversionError: a model cannot be read.
+        FrameworkMissingError: images are given, and Pillow is not installed.
     """
+    if repro is not None:
+        refuse_existing(repro, force, option="--repro")
     with open_pair(a, b, frameworks, shapes) as (ours, theirs):
+        if repro is not None:
+            refuse_existing(repro, force, inputs=(*ours.files, *theirs.files), option="--repro")
         return diff_sides(
             ours,
             theirs,
@@ -72,6 +78,7 @@ def diff(
             layers=layers,
             isolate=isolate,
             inputs=inputs,
+            repro=repro,
             progress=progress,
         )
 
@@ -84,14 +91,15 @@ def diff_sides(
     layers: str | None = None,
     isolate: bool = False,
     inputs: str | Path | None = None,
+    repro: str | Path | None = None,
     progress: Progress | None = None,
     reference: Reference | None = None,
 ) -> Difference:
     """:func:`diff` of models that are open; ``reference``: A's oracles, where they are too."""
     pair = SideBySide(a, b, reference)
-    fault: Fault | None = None
-    cause: Cause | None = None
+    divergences: list[Divergence] = []
     own: OwnErrors | None = None
+    written = None
     if not pair.provenance.anchors:
         found = pair.compare([])
     else:
@@ -101,12 +109,18 @@ def diff_sides(
             found = Verification("not_comparable", (str(error),), unmapped=pair.alignment.unmapped)
         else:
             found = pair.compare(runs, progress)
-            if isolate or found.verdict == "differ":
-                own, found = own_errors(pair, runs, found)
-                if own is not None:
-                    fault = localise(found.layers, own.metrics, a.graph, b.graph, pair.provenance)
-    if fault is not None and own is not None:
-        cause = diagnose(case_of(pair, fault, own))
+            if pair.shapes and (isolate or found.verdict == "differ"):
+                own, found = own_errors(pair, runs, found, progress)
+            if own is not None:
+                _, _, fed, its = runs[0]
+                at_fault = list(faults(found.layers, own.metrics, a.graph, b.graph, pair.provenance))
+                for divergence, layer in explained(pair, at_fault, fed, its):
+                    divergences.append(divergence)
+                    if repro is not None and layer is not None:
+                        write_repro(repro, divergence, layer)
+                        written = str(repro)
+    if repro is not None and written is None:
+        found = replace(found, warnings=(*found.warnings, f"{repro} was not written: {nothing_to_write(found)}"))
     return Difference(
         a=a.spelling,
         b=b.spelling,
@@ -114,8 +128,8 @@ def diff_sides(
         verification=found,
         own=own.metrics if own is not None else {},
         how={match.a: match.how for match in pair.provenance.matches},
-        fault=fault,
-        cause=cause,
+        divergences=tuple(divergences),
+        repro=written,
         unmapped_b=pair.provenance.unmapped_b,
         anchors=pair.provenance.anchors,
         environment=environment(pair),
@@ -125,66 +139,41 @@ def diff_sides(
     )
 
 
-def own_errors(pair: SideBySide, runs: FeedPlan, found: Verification) -> tuple[OwnErrors | None, Verification]:
+def nothing_to_write(found: Verification) -> str:
+    """Why there is no layer to write."""
+    if found.verdict == "agree":
+        return "the models agree, there is no layer at fault"
+    if found.verdict == "differ":
+        return "no layer was found that is wrong by itself"
+    return "the models could not be compared"
+
+
+def own_errors(
+    pair: SideBySide, runs: FeedPlan, found: Verification, progress: Progress | None = None
+) -> tuple[OwnErrors | None, Verification]:
     """Each layer's own error on the first input, and the verification with it."""
     _, _, fed, its = runs[0]
+    if progress is not None:
+        progress("layer by layer", 0, 1)
     try:
         own = pair.own_errors(fed, its)
-    except RunFailedError as error:
+    except FrameworkMissingError as error:
         return None, replace(found, warnings=(*found.warnings, f"each layer's own error is not known: {error}"))
 
     def with_own(result: TensorResult) -> TensorResult:
         metrics = own.metrics.get(result.name)
         return result if metrics is None else replace(result, own_rel_rmse=metrics.rel_rmse)
 
-    return own, replace(found, layers=tuple(with_own(result) for result in found.layers))
-
-
-def case_of(pair: SideBySide, fault: Fault, own: OwnErrors) -> Case:
-    """The layer at fault, cut out of both sides, with what it is fed."""
-    canonical = {name: resolved_alias(name, pair.a.graph.aliases) for name in own.expected}
-    values_a = {canonical[name]: array for name, array in own.expected.items()} | own.fed
-    values_b = own.given | own.feeds
-    back = {match.b: match.a for match in (*pair.provenance.matches, *pair.provenance.inputs)}
-    name = resolved_alias(fault.a, pair.a.graph.aliases)
-    ours, theirs = cut(pair.a.graph, name, values_a), cut(pair.b.graph, fault.b, values_b)
-    how = {match.a: match.how for match in pair.provenance.matches}.get(name, "")
-    return Case(ours, theirs, values_a, values_b, back, fault.result.floor, how)
-
-
-def given_runs(pair: SideBySide, path: str | Path) -> FeedPlan:
-    """The user's own inputs, as one run.
-
-    Args:
-        pair: the two models.
-        path: an ``.npz`` with an array for each input of A, or, where A has one input, with one array.
-
-    Raises:
-        UsageError: the file cannot be read, or lacks an input.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, BadZipFile, AttributeError) as error:
-        raise UsageError(f"--inputs {path}: cannot be read as an .npz of arrays: {error}") from error
-    names = pair.exact.input_names
-    if len(names) == 1 and len(arrays) == 1:
-        arrays = dict(zip(names, arrays.values(), strict=True))
-    missing = [name for name in names if name not in arrays]
-    if missing:
-        raise UsageError(f"--inputs {path} holds {sorted(arrays)}, but A's inputs are {names}")
-    dtypes = {contract.name: np.dtype(contract.dtype) for contract in pair.a.graph.contracts}
-    fed = {name: np.asarray(arrays[name], dtypes.get(name, np.dtype(np.float32))) for name in names}
-    empty = [name for name in names if fed[name].size == 0 or fed[name].ndim == 0]
-    if empty:
-        raise UsageError(f"--inputs {path}: {empty} hold no samples")
-    its = {match.b: fed[match.a] for match in pair.provenance.inputs}
-    return [(GIVEN, int(fed[names[0]].shape[0]), fed, its)]
+    warnings = (
+        *(f"own errors of some layers are the oracle's in float32: {why}" for why in own.by_oracle[:1]),
+        *(f"the own errors of some layers are not known: {why}" for why in own.unknown[:1]),
+    )
+    layers = tuple(with_own(result) for result in found.layers)
+    return own, replace(found, layers=layers, warnings=(*found.warnings, *warnings))
 
 
 def environment(pair: SideBySide) -> dict[str, str]:
     """What computed the figures."""
-    runs_b = "onnxruntime" if pair.b.source_framework == "onnx" else "facecvt's oracle in float32"
     versions = {name: installed_version(name) or "not installed" for name in ("numpy", "onnx", "onnxruntime")}
     return {
         "facecvt": __version__,
@@ -192,5 +181,5 @@ def environment(pair: SideBySide) -> dict[str, str]:
         "machine": platform.machine(),
         **versions,
         "a": "facecvt's oracle in float64",
-        "b": runs_b,
+        "b": pair.theirs.ran_by,
     }

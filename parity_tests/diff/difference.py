@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -30,6 +31,21 @@ class Cause:
 
 
 @dataclass(frozen=True)
+class Divergence:
+    """A layer at fault, and why.
+
+    Attributes:
+        fault: the layer.
+        cause: why, where one of the known causes was proven.
+        was_tried: whether the known causes were tried on it: of many layers of one operator that is done on a few.
+    """
+
+    fault: Fault
+    cause: Cause | None
+    was_tried: bool = True
+
+
+@dataclass(frozen=True)
 class Difference:
     """Two models held against each other; truthy when they agree.
 
@@ -39,8 +55,8 @@ class Difference:
         verification: verdict, outputs, layers, coverage; what A is, is the reference.
         own: value of A -> own error of the layer of B; empty where that was not asked for and both sides agree.
         how: value of A -> what tells that it is the value of B.
-        fault: the first layer at fault.
-        cause: why, where one of the known causes was proven.
+        divergences: every layer at fault, in A's order of computation.
+        repro: folder in which the first of them lies alone, where it was asked for and there is one.
         unmapped_b: values of B without a partner -> why.
         anchors: layers that were aligned by their weights.
         environment: what computed it.
@@ -53,8 +69,8 @@ class Difference:
     verification: Verification
     own: Mapping[str, Metrics] = field(default_factory=dict)
     how: Mapping[str, str] = field(default_factory=dict)
-    fault: Fault | None = None
-    cause: Cause | None = None
+    divergences: tuple[Divergence, ...] = ()
+    repro: str | None = None
     unmapped_b: Mapping[str, str] = field(default_factory=dict)
     anchors: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -66,6 +82,21 @@ class Difference:
     @property
     def verdict(self) -> Verdict:
         return self.verification.verdict
+
+    @property
+    def fault(self) -> Fault | None:
+        """The first layer at fault."""
+        return self.divergences[0].fault if self.divergences else None
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why the first layer at fault is wrong, where that was proven."""
+        return self.divergences[0].cause if self.divergences else None
+
+    @property
+    def causes(self) -> dict[str, int]:
+        """Every cause that was proven -> how many layers it was proven of; the first found first."""
+        return dict(Counter(found.cause.name for found in self.divergences if found.cause is not None))
 
     @property
     def diverges_at(self) -> str | None:

@@ -1,4 +1,4 @@
-"""One layer cut out of a canonical graph: the nodes between the nearest aligned values and one value.
+"""Layers cut out of a canonical graph: the nodes between the nearest aligned values and the values they compute.
 
 A layer is small: its own nodes and weights, its inputs under the names they have in the graph. It can be edited,
 computed in float64 by the oracle of ONNX models, and written as a model of its own.
@@ -6,15 +6,63 @@ computed in float64 by the oracle of ONNX models, and written as a model of its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from facecvt.converters.graph import CANONICAL_OPSET, Graph, NumpyArray, constant, name_of
 from facecvt.converters.onnx_ir_lazy import ir
-from facecvt.converters.writers.to_onnx import IR_VERSIONS
+from facecvt.converters.writers.to_onnx import IR_VERSIONS, element_type
+
+
+@dataclass
+class CutLayers:
+    """Layers that were cut out together; the nodes are ``onnx.NodeProto`` in topological order.
+
+    Attributes:
+        nodes: their nodes.
+        weights: constants that they read, by name.
+        inputs: names of what is fed.
+        outputs: names of what they compute.
+        types: ONNX element type of inputs and outputs by name; float32 where it is not here.
+    """
+
+    nodes: list[Any]
+    weights: dict[str, NumpyArray]
+    inputs: list[str]
+    outputs: list[str]
+    types: dict[str, int] = field(default_factory=dict)
+
+    def proto(self, prefix: str = "") -> Any:
+        """The layers as an ``onnx.ModelProto`` whose inputs have any shape.
+
+        Args:
+            prefix: put before the names of what is fed, where one layer computes what another is fed.
+        """
+        import onnx
+
+        def declared(name: str, before: str = "") -> Any:
+            value = onnx.ValueInfoProto(name=before + name)
+            value.type.tensor_type.elem_type = self.types.get(name, onnx.TensorProto.FLOAT)
+            return value
+
+        model = onnx.ModelProto(ir_version=IR_VERSIONS[CANONICAL_OPSET], producer_name="facecvt")
+        model.opset_import.append(onnx.helper.make_opsetid("", CANONICAL_OPSET))
+        graph = model.graph
+        graph.name = self.outputs[0]
+        graph.node.extend(self.nodes)
+        fed = set(self.inputs) if prefix else set()
+        for node in graph.node:
+            for place, name in enumerate(node.input):
+                if name in fed:
+                    node.input[place] = prefix + name
+        graph.input.extend(declared(name, prefix) for name in self.inputs)
+        graph.output.extend(declared(name) for name in self.outputs)
+        for name, array in self.weights.items():
+            graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return model
 
 
 @dataclass
@@ -26,12 +74,14 @@ class CutLayer:
         weights: constants that they read, by name.
         inputs: names of what is fed.
         output: name of what it computes.
+        types: ONNX element type of inputs and output by name; float32 where it is not here.
     """
 
     nodes: list[Any]
     weights: dict[str, NumpyArray]
     inputs: list[str]
     output: str
+    types: dict[str, int] = field(default_factory=dict)
 
     def copy(self) -> CutLayer:
         """A copy whose nodes can be edited."""
@@ -40,7 +90,7 @@ class CutLayer:
             other = type(node)()
             other.CopyFrom(node)
             nodes.append(other)
-        return CutLayer(nodes, dict(self.weights), list(self.inputs), self.output)
+        return CutLayer(nodes, dict(self.weights), list(self.inputs), self.output, dict(self.types))
 
     def edited(self, edit: Callable[[CutLayer], None]) -> CutLayer:
         """A copy with one thing changed."""
@@ -74,25 +124,7 @@ class CutLayer:
 
     def proto(self) -> Any:
         """The layer as an ``onnx.ModelProto`` whose inputs have any shape."""
-        import onnx
-
-        def declared(name: str) -> Any:
-            value = onnx.ValueInfoProto(name=name)
-            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-            return value
-
-        graph = onnx.GraphProto(name=self.output, node=self.nodes)
-        graph.input.extend(declared(name) for name in self.inputs)
-        graph.output.append(declared(self.output))
-        graph.initializer.extend(
-            onnx.numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in self.weights.items()
-        )
-        return onnx.helper.make_model(
-            graph,
-            opset_imports=[onnx.helper.make_opsetid("", CANONICAL_OPSET)],
-            ir_version=IR_VERSIONS[CANONICAL_OPSET],
-            producer_name="facecvt",
-        )
+        return CutLayers(self.nodes, self.weights, self.inputs, [self.output], self.types).proto()
 
     def compute(self, feeds: Mapping[str, NumpyArray]) -> NumpyArray:
         """The layer in float64.
@@ -106,35 +138,72 @@ class CutLayer:
         return oracle.run({name: feeds[name] for name in oracle.input_names})[self.output]
 
 
+class Cutter:
+    """Cuts layers out of one canonical graph.
+
+    Args:
+        graph: not changed.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._nodes = list(graph.body)
+        self._values = {name_of(value): value for node in self._nodes for value in node.outputs if value.name}
+        self._fed = {name_of(value): value for value in graph.inputs}
+
+    def inputs(self, names: Sequence[str], ends: Collection[str]) -> set[str]:
+        """What the layers that compute these values are fed."""
+        return set(self._walk(names, ends)[1])
+
+    def cut(self, names: Sequence[str], ends: Collection[str]) -> CutLayers:
+        """Cut layers out.
+
+        Args:
+            names: the values that they compute.
+            ends: names of values at which a layer ends, where it is fed.
+        """
+        wanted, inputs, constants = self._walk(names, ends)
+        weights = {}
+        for name, value in constants.items():
+            array = constant(value)
+            assert array is not None
+            weights[name] = array
+        nodes = [ir.serde.serialize_node(node) for node in self._nodes if id(node) in wanted]
+        ends_of_it = {**inputs, **{name: self._values[name] for name in names}}
+        types = {name: int(element_type(value)) for name, value in ends_of_it.items()}
+        return CutLayers(nodes, weights, list(inputs), list(names), types)
+
+    def _walk(
+        self, names: Sequence[str], ends: Collection[str]
+    ) -> tuple[set[int], dict[str, ir.Value], dict[str, ir.Value]]:
+        """Ids of the nodes, the values that are fed, and the constants."""
+        wanted: set[int] = set()
+        inputs: dict[str, ir.Value] = {}
+        constants: dict[str, ir.Value] = {}
+        waiting = [self._values[name] for name in names]
+        while waiting:
+            node = waiting.pop().producer()
+            if node is None or id(node) in wanted:
+                continue
+            wanted.add(id(node))
+            for value in node.inputs:
+                if value is None or not value.name:
+                    continue
+                if value.const_value is not None:
+                    constants[value.name] = value
+                elif value.name in self._fed or value.name in ends:
+                    inputs.setdefault(value.name, value)
+                else:
+                    waiting.append(value)
+        return wanted, inputs, constants
+
+
 def cut(graph: Graph, name: str, ends: Collection[str]) -> CutLayer:
-    """Cut a layer out of a graph.
+    """Cut one layer out of a graph.
 
     Args:
         graph: the canonical graph; not changed.
         name: the value that the layer computes.
         ends: names of values at which the layer ends, where it is fed.
     """
-    values = {name_of(value): value for node in graph.body for value in node.outputs if value.name}
-    fed = {name_of(value) for value in graph.inputs}
-    wanted: dict[int, ir.Node] = {}
-    weights: dict[str, NumpyArray] = {}
-    inputs: list[str] = []
-    waiting = [values[name]]
-    while waiting:
-        node = waiting.pop().producer()
-        if node is None or id(node) in wanted:
-            continue
-        wanted[id(node)] = node
-        for value in node.inputs:
-            if value is None or not value.name:
-                continue
-            array = constant(value)
-            if array is not None:
-                weights[value.name] = array
-            elif value.name in fed or value.name in ends:
-                if value.name not in inputs:
-                    inputs.append(value.name)
-            else:
-                waiting.append(value)
-    nodes = [ir.serde.serialize_node(node) for node in graph.body if id(node) in wanted]
-    return CutLayer(nodes, weights, inputs, name)
+    found = Cutter(graph).cut((name,), ends)
+    return CutLayer(found.nodes, found.weights, found.inputs, name, found.types)

@@ -7,7 +7,7 @@ innocent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from facecvt.converters.graph import Graph, name_of
@@ -48,7 +48,18 @@ def localise(
     b: Graph,
     provenance: Provenance,
 ) -> Fault | None:
-    """The first layer at fault, in A's order of computation; None where every layer is right by itself.
+    """The first layer at fault, in A's order of computation; None where every layer is right by itself."""
+    return next(faults(layers, own, a, b, provenance), None)
+
+
+def faults(
+    layers: Sequence[TensorResult],
+    own: Mapping[str, Metrics],
+    a: Graph,
+    b: Graph,
+    provenance: Provenance,
+) -> Iterator[Fault]:
+    """Every layer at fault, in A's order of computation: no layer answers for another, so each is one by itself.
 
     Args:
         layers: the compared values.
@@ -56,21 +67,22 @@ def localise(
         a, b: the canonical graphs.
         provenance: what is what in them.
     """
+    networks: tuple[Network, Network] | None = None
+    aligned = {match.a for match in provenance.matches} | set(provenance.absorbed)
+    theirs = {match.b for match in provenance.matches}
     for result in layers:
         metrics = own.get(result.name)
         if metrics is None or result.target is None or Gate(metrics.rel_rmse, result.floor):
             continue
+        networks = networks or (Network(a), Network(b))
         name = resolved_alias(result.name, a.aliases)
-        matched = {match.a for match in provenance.matches}, {match.b for match in provenance.matches}
-        lost = tuple(between(a, name, matched[0] | set(provenance.absorbed)))
-        more = tuple(between(b, result.target, matched[1]))
-        return Fault(result.name, result.target, result, metrics, lost, more)
-    return None
+        lost = tuple(between(networks[0], name, aligned))
+        more = tuple(between(networks[1], result.target, theirs))
+        yield Fault(result.name, result.target, result, metrics, lost, more)
 
 
-def between(graph: Graph, name: str, aligned: set[str]) -> list[str]:
+def between(network: Network, name: str, aligned: set[str]) -> list[str]:
     """Values on the way from the nearest aligned values to a value, without itself, in order of computation."""
-    network = Network(graph)
     values = {name_of(value): value for node in network.nodes for value in node.outputs}
     found: set[str] = set()
     waiting: list[ir.Value] = [values[name]] if name in values else []

@@ -26,6 +26,7 @@ class Side:
         source_model: its record, as its oracle takes it.
         graph: its canonical graph.
         files: its files.
+        located: the same as the record of its format says what each of them is.
     """
 
     spelling: str
@@ -33,6 +34,7 @@ class Side:
     source_model: Any
     graph: Graph
     files: tuple[Path, ...]
+    located: Any = None
 
 
 @contextmanager
@@ -57,7 +59,7 @@ def open_side(
     framework = framework or detect(spelling)
     with found_source(spelling, framework, None, "", "onnx", True) as source:
         model, graph = read_side(source, framework, inputs)
-        yield Side(str(spelling), framework, model, graph, tuple(source.files.files()))
+        yield Side(str(spelling), framework, model, graph, tuple(source.files.files()), source.files)
 
 
 @contextmanager

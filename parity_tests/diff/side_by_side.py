@@ -1,8 +1,11 @@
 """Two models of any formats on the same pictures: A by its float64 oracle, B as it runs, every aligned value compared.
 
-What runs B: ONNX Runtime where B is an ONNX file; for any other format B's own oracle in float32, which needs no
-framework. A's oracle runs in float32 beside float64, which gives the floors, exactly as in
-:mod:`facecvt.parity_tests.verify`; the verdict is :func:`facecvt.parity_tests.judge.judge`'s.
+What runs B is said by :mod:`facecvt.parity_tests.diff.their_runtime`: its own framework where it is installed. A's
+oracle runs in float32 beside float64, which gives the floors, exactly as in :mod:`facecvt.parity_tests.verify`; the
+verdict is :func:`facecvt.parity_tests.judge.judge`'s.
+
+B's values are taken a few at a time where that spares memory, in the order in which A computes theirs, so that of
+neither side more than a few layers are alive.
 
 Both sides see the same pictures, each as its own input contract says where one normalises inside the graph and the
 other does not; else the same numbers.
@@ -10,33 +13,26 @@ other does not; else the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from facecvt.converters.contract import InputContract
-from facecvt.converters.errors import (
-    ConversionError,
-    FacecvtError,
-    FrameworkMissingError,
-    NotComparableError,
-    UsageError,
-)
-from facecvt.converters.graph import NumpyArray, name_of
+from facecvt.converters.errors import ConversionError, FrameworkMissingError, NotComparableError, UsageError
+from facecvt.converters.graph import NumpyArray, dims, name_of
 from facecvt.parity_tests.align import Alignment, align
 from facecvt.parity_tests.diff.model import Side
 from facecvt.parity_tests.diff.network import value_names
-from facecvt.parity_tests.diff.own_error import ForcedGraph, arranged, is_forcible
+from facecvt.parity_tests.diff.own_error import OwnErrors, arranged, is_forcible, like
 from facecvt.parity_tests.diff.provenance import Provenance, trace
 from facecvt.parity_tests.diff.reference import Reference
+from facecvt.parity_tests.diff.their_runtime import Runs, TheirRuntime
 from facecvt.parity_tests.evidence import Evidence, Sample, shapes_without_batch
 from facecvt.parity_tests.inputs import InputPlan
 from facecvt.parity_tests.judge import judge
-from facecvt.parity_tests.metrics import Metrics, compare
-from facecvt.parity_tests.runtimes.runtime import Capture, RunFailedError
-from facecvt.parity_tests.source import Oracle, open_oracle
+from facecvt.parity_tests.metrics import Metrics
+from facecvt.parity_tests.runtimes.runtime import RunFailedError
+from facecvt.parity_tests.source import Oracle
 from facecvt.parity_tests.verification import Verification, not_verified
 
 Feeds = dict[str, NumpyArray]
@@ -44,23 +40,7 @@ Progress = Callable[[str, int, int], None]
 FeedPlan = Sequence[tuple[str, int, Feeds, Feeds]]  # kind, batch, what A is fed, what B is fed
 
 
-@dataclass(frozen=True)
-class OwnErrors:
-    """What teacher forcing gave, on one input.
-
-    Attributes:
-        metrics: value of A -> the error of the layer of B that computes it, fed with A's values.
-        expected: value of A -> A's value, float64 rounded to float32.
-        given: value of B -> the same in B's arrangement, as it was forced.
-        fed: what A was fed.
-        feeds: what B was fed.
-    """
-
-    metrics: dict[str, Metrics]
-    expected: dict[str, NumpyArray]
-    given: dict[str, NumpyArray]
-    fed: Feeds
-    feeds: Feeds
+MOST_BYTES = 1 << 27  # of values of B that are taken at a time
 
 
 class SideBySide:
@@ -73,6 +53,9 @@ class SideBySide:
     Attributes:
         provenance: the alignment of the canonical graphs.
         alignment: that of A's own values with what B's runtime can show.
+        theirs: what runs B.
+        forced: value of A -> value of B, where B's layers can be fed A's numbers; known after :meth:`compare`.
+        shapes: value of B -> its shape on the first input; likewise.
 
     Raises:
         ConversionError: no oracle can compute a side.
@@ -83,17 +66,14 @@ class SideBySide:
         self.provenance: Provenance = trace(a.graph, b.graph)
         self.reference = reference or Reference(a)
         self.exact: Oracle = self.reference.exact
-        self._shown = value_names(b.graph)
-        self._its_oracle: Oracle | None = None
-        if b.source_framework == "onnx":
-            self._shown &= onnx_values(b.files[0])
-            output_names = [name_of(value) for value in b.graph.outputs]
-        else:
-            self._its_oracle = open_oracle(b, np.float32)
-            self._shown &= {layer.value for layer in self._its_oracle.layers}
-            output_names = self._its_oracle.output_names
-        self.output_names = list(output_names)
-        taps = {ours: theirs for ours, theirs in self.provenance.taps.items() if theirs in self._shown}
+        self.theirs = TheirRuntime(b)
+        self.forced: dict[str, str] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self._floats = is_forcible(b.graph)
+        self._sizes = {name_of(value): dims(value) for node in b.graph.body for value in node.outputs if value.name}
+        self.output_names = self.theirs.output_names
+        shown = self.theirs.shown & value_names(b.graph)
+        taps = {ours: theirs for ours, theirs in self.provenance.taps.items() if theirs in shown}
         self.alignment: Alignment = align(
             self.exact.layers,
             self.exact.output_names,
@@ -111,6 +91,25 @@ class SideBySide:
         Raises:
             NotComparableError: the inputs of the two sides do not fit each other.
         """
+        common, theirs = self.contracts()
+        found = []
+        for kind in plan.kinds:
+            for batch in plan.batches_for(common):
+                fed = plan.feeds(common, kind, batch)
+                its_contracts = [
+                    other if one.in_graph != other.in_graph else one for one, other in zip(common, theirs, strict=True)
+                ]
+                its = plan.feeds(its_contracts, kind, batch)
+                named = {other.name: its[contract.name] for other, contract in zip(theirs, its_contracts, strict=True)}
+                found.append((kind, batch, fed, named))
+        return found
+
+    def contracts(self) -> tuple[list[InputContract], list[InputContract]]:
+        """A's input contracts, with the sizes that B fixes, and B's in the same order with the same sizes.
+
+        Raises:
+            NotComparableError: the inputs of the two sides do not fit each other.
+        """
         pairs = [(match.a, match.b) for match in self.provenance.inputs]
         if not pairs or len(pairs) != len(self.exact.input_names):
             raise NotComparableError(
@@ -120,18 +119,7 @@ class SideBySide:
             _contracts(side, names) for side, names in zip((self.a, self.b), zip(*pairs, strict=True), strict=True)
         )
         common = [_common(one, other) for one, other in zip(ours, theirs, strict=True)]
-        found = []
-        for kind in plan.kinds:
-            for batch in plan.batches_for(common):
-                fed = plan.feeds(common, kind, batch)
-                its_contracts = [
-                    replace(other, shape=one.shape) if one.in_graph != other.in_graph else one
-                    for one, other in zip(common, theirs, strict=True)
-                ]
-                its = plan.feeds(its_contracts, kind, batch)
-                named = {other.name: its[contract.name] for other, contract in zip(theirs, its_contracts, strict=True)}
-                found.append((kind, batch, fed, named))
-        return found
+        return common, [replace(other, shape=one.shape) for one, other in zip(common, theirs, strict=True)]
 
     def compare(self, runs: FeedPlan, progress: Progress | None = None) -> Verification:
         """Run both sides on every input and judge.
@@ -150,21 +138,26 @@ class SideBySide:
             tuple(dict.fromkeys(batch for _, batch, _, _ in runs)), tuple(dict.fromkeys(kind for kind, _, _, _ in runs))
         )
         try:
-            for done, run in enumerate(runs):
-                if progress is not None:
-                    progress("comparing", done, len(runs))
-                self._run_once(*run, evidence)
+            with self.theirs.opened() as theirs:
+                for done, run in enumerate(runs):
+                    if progress is not None:
+                        progress("comparing", done, len(runs))
+                    self._run_once(theirs, *run, evidence)
         except FrameworkMissingError as error:
             return not_verified(str(error), error.command)
-        except (ConversionError, UsageError) as error:
-            return Verification("not_comparable", (f"the oracle cannot evaluate A: {error}",))
-        return judge(self.exact.layers, self.alignment, evidence)
-
-    def _run_once(self, kind: str, batch: int, fed: Feeds, its: Feeds, evidence: Evidence) -> None:
-        try:
-            capture = self.run_b(its, self.alignment.taps)
         except RunFailedError as error:
             evidence.failures.append(str(error))
+        except (ConversionError, UsageError) as error:
+            return Verification("not_comparable", (f"the oracle cannot evaluate A: {error}",))
+        evidence.warnings += self.theirs.warnings
+        return judge(self.exact.layers, self.alignment, evidence)
+
+    def _run_once(self, theirs: Runs, kind: str, batch: int, fed: Feeds, its: Feeds, evidence: Evidence) -> None:
+        try:
+            taken = InTurn(theirs, its, self._portions(batch))
+        except RunFailedError as error:
+            evidence.failures.append(str(error))
+            self._measure_floors(kind, batch, fed, evidence)
             return
         pairs = {pair.layer.value: pair for pair in self.alignment.pairs}
 
@@ -174,8 +167,10 @@ class SideBySide:
             pair = pairs.get(name)
             if pair is None:
                 return
+            actual = taken.tap(pair.tap)
+            self._force(name, pair.tap, value, actual.shape)
             figures = evidence.value(name)
-            figures.add(kind, batch, value, _like(capture.taps[pair.tap], value))
+            figures.add(kind, batch, value, like(actual, value))
             figures.clean.append(Sample(kind, batch, clean))
 
         walked = self.reference.walk(fed, measure)
@@ -184,81 +179,94 @@ class SideBySide:
                 continue
             value = walked.outputs[pair.source]
             output = evidence.output(pair.position)
-            output.add(kind, batch, value, _like(capture.outputs[pair.target], value), shapes_without_batch(fed))
+            output.add(kind, batch, value, like(taken.outputs[pair.target], value), shapes_without_batch(fed))
             output.figures.clean.append(Sample(kind, batch, walked.clean_outputs[pair.source]))
 
-    def run_b(self, feeds: Feeds, taps: Sequence[str]) -> Capture:
-        """B on one input.
+    def _measure_floors(self, kind: str, batch: int, fed: Feeds, evidence: Evidence) -> None:
+        """What float32 costs where B did not run: a layer that keeps it from running is still looked for."""
+        taps = {pair.layer.value: pair.tap for pair in self.alignment.pairs}
 
-        Raises:
-            RunFailedError: B cannot be run on it.
-        """
-        if self._its_oracle is not None:
-            return run_oracle(self._its_oracle, feeds, taps)
-        from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime
+        def measure(name: str, value: NumpyArray, clean: Metrics) -> None:
+            if value.dtype.kind == "f":
+                evidence.floating.add(name)
+            if name in taps:
+                self._force(name, taps[name], value, value.shape)
+                evidence.value(name).clean.append(Sample(kind, batch, clean))
 
-        with OrtRuntime(self.b.files[0]) as runtime:
-            return runtime.run(feeds, taps)
+        self.reference.walk(fed, measure)
+
+    def _force(self, name: str, tap: str, value: NumpyArray, shape: tuple[int, ...]) -> None:
+        """Note that what reads a value of B can be fed A's, and in which shape."""
+        if value.dtype.kind != "f" or tap not in self._floats:
+            return
+        if arranged(value, shape) is None:
+            if value.ndim != len(shape):
+                return
+            shape = value.shape  # a layer at fault gives another size, and those behind it too
+        self.forced[name] = tap
+        self.shapes.setdefault(tap, shape)
+
+    def _portions(self, batch: int) -> list[list[str]]:
+        """B's wanted values in A's order, in portions that are taken at a time."""
+        portions: list[list[str]] = [[]]
+        filled = 0
+        for tap in self.alignment.taps:
+            size = 4 * math.prod(batch if dim is None else dim for dim in self._sizes.get(tap) or ())
+            if self.theirs.cheap_taps and portions[-1] and filled + size > MOST_BYTES:
+                portions.append([])
+                filled = 0
+            portions[-1].append(tap)
+            filled += size
+        return portions
 
     def own_errors(self, fed: Feeds, its: Feeds) -> OwnErrors:
-        """Every layer's own error on one input.
+        """Every layer's own error on the first input that was compared.
 
         Args:
-            fed: what A is fed.
-            its: what B is fed.
+            fed: what A was fed.
+            its: what B was fed.
 
         Raises:
             RunFailedError: B's graph cannot be run layer by layer.
         """
-        capture = self.run_b(its, self.alignment.taps)
-        floats = is_forcible(self.b.graph)
-        pairs = {pair.layer.value: pair for pair in self.alignment.pairs if pair.tap in floats}
-        expected: dict[str, NumpyArray] = {}
-        given: dict[str, NumpyArray] = {}
+        own = OwnErrors(self.b.graph, self.shapes, its)
         for name, value in self.reference.values(fed):
-            pair = pairs.get(name)
-            if pair is None or value.dtype.kind != "f":
-                continue
-            fitting = arranged(value, capture.taps[pair.tap].shape)
-            if fitting is not None:
-                expected[name] = value.astype(np.float32)
-                given[pair.tap] = fitting.astype(np.float32)
-        results = ForcedGraph(self.b.graph, given, list(given)).run(its, given)
-        metrics = {name: compare(value, _like(results[pairs[name].tap], value)) for name, value in expected.items()}
-        return OwnErrors(metrics, expected, given, fed, its)
+            if name in self.forced:
+                own.take(name, self.forced[name], value)
+        own.flush()
+        return own
 
 
-def run_oracle(oracle: Oracle, feeds: Mapping[str, NumpyArray], taps: Sequence[str]) -> Capture:
-    """Outputs and wanted values of an oracle.
+class InTurn:
+    """Outputs and inner values of one run of B, of which only a portion is held at a time.
+
+    Args:
+        theirs: what runs B.
+        feeds: its inputs.
+        portions: the values in the order in which they are asked for.
+
+    Attributes:
+        outputs: by name.
 
     Raises:
-        RunFailedError: it cannot be evaluated on these inputs.
+        RunFailedError: B cannot be run on these inputs.
     """
-    wanted, found = set(taps), {}
-    walk = oracle.walk(feeds)
-    try:
-        while True:
-            name, value = next(walk)
-            if name in wanted:
-                found[name] = value
-    except StopIteration as end:
-        return Capture(end.value, found)
-    except FacecvtError as error:
-        raise RunFailedError(f"B cannot be evaluated: {error}") from error
 
+    def __init__(self, theirs: Runs, feeds: Feeds, portions: Sequence[Sequence[str]]) -> None:
+        self._theirs, self._feeds, self._portions = theirs, feeds, portions
+        self._place = {tap: place for place, portion in enumerate(portions) for tap in portion}
+        self._held = 0
+        capture = theirs.run(feeds, portions[0])
+        self.outputs, self._taps = capture.outputs, capture.taps
 
-def onnx_values(path: Any) -> set[str]:
-    """Names of everything that an ONNX file computes."""
-    import onnx
-
-    model = onnx.load(str(path), load_external_data=False)
-    return {name for node in model.graph.node for name in node.output if name}
-
-
-def _like(array: NumpyArray, expected: NumpyArray) -> NumpyArray:
-    """B's value in the arrangement of A's; as it is where none fits, so that the shapes are told to differ."""
-    fitting = arranged(np.asarray(array), expected.shape)
-    return array if fitting is None else fitting
+    def tap(self, name: str) -> NumpyArray:
+        """An inner value."""
+        place = self._place[name]
+        if place != self._held:
+            self._taps = {}
+            self._taps = self._theirs.run(self._feeds, self._portions[place]).taps
+            self._held = place
+        return self._taps[name]
 
 
 def _contracts(side: Side, names: Sequence[str]) -> list[InputContract]:

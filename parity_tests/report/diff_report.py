@@ -6,6 +6,8 @@ JSON has no number for NaN and Inf: they are null.
 from __future__ import annotations
 
 import math
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from facecvt.parity_tests.diff.difference import Difference
+    from facecvt.parity_tests.metrics import Metrics
 
 WORST_SHOWN = 8
+MOST_NAMES = 5
 
 
 def diff_document(found: Difference) -> dict[str, Any]:
@@ -35,6 +39,21 @@ def diff_document(found: Difference) -> dict[str, Any]:
         "outputs": [_row(result) for result in verification.outputs],
         "layers": [_layer(result, found) for result in shown_layers(found)],
         "first_divergence": _divergence(found),
+        "divergences": [
+            {
+                "a": each.fault.a,
+                "b": each.fault.b,
+                "operator": each.fault.result.operator,
+                "own_rel_rmse": _number(each.fault.own.rel_rmse),
+                "floor": _number(each.fault.result.floor),
+                "cause": each.cause.name if each.cause is not None else None,
+                "detail": each.cause.detail if each.cause is not None else None,
+                "was_tried": each.was_tried,
+            }
+            for each in found.divergences
+        ],
+        "causes": found.causes,
+        "repro": {"folder": found.repro, "command": repro_command(found.repro)} if found.repro is not None else None,
         "unmapped": [
             *({"side": "a", "name": item.value, "reason": item.reason} for item in verification.unmapped),
             *({"side": "b", "name": name, "reason": reason} for name, reason in found.unmapped_b.items()),
@@ -67,7 +86,9 @@ def render_diff(console: Console, found: Difference, *, quiet: bool = False, ver
         console.print(figures_table(verification.outputs, "output"))
     if found.fault is not None:
         console.print()
-        console.print(Text("\n".join(divergence_lines(found))))
+        console.print(Text("\n".join([*divergence_lines(found), *other_faults(found)])))
+    if found.repro is not None:
+        console.print(Text(f"\nthe first of them alone: {repro_command(found.repro)}"))
     layers = shown_layers(found)
     if not (verbose or found.shown is not None):
         layers = [layer for layer in layers if layer.verdict == "differ"][:WORST_SHOWN]
@@ -136,7 +157,7 @@ def structure(found: Difference) -> list[str]:
 
 def layers_table(found: Difference, layers: list[TensorResult]) -> Any:
     """A row a layer: where it is in B, cumulative and own error."""
-    table = plain_table("layer of A", "of B", "told by", "rel-RMSE", "own", "floor", "x floor", "")
+    table = plain_table("layer of A", "of B", "told by", "rel-RMSE", "own", "floor", "x floor", "worst at", "")
     for layer in layers:
         metrics = layer.metrics
         own = layer.own_rel_rmse
@@ -148,9 +169,30 @@ def layers_table(found: Difference, layers: list[TensorResult]) -> Any:
             scientific(own) if own is not None else "",
             scientific(layer.floor),
             f"{layer.ratio:.1f}" if layer.ratio < 1e4 else scientific(layer.ratio),
+            str(list(metrics.worst.index)) if metrics is not None and metrics.worst is not None else "",
             Text(layer.verdict.replace("_", " "), style=STYLES[layer.verdict]),
         )
     return table
+
+
+def other_faults(found: Difference) -> list[str]:
+    """The layers at fault behind the first one, a line a cause."""
+    by_cause: dict[str, list[str]] = {}
+    for each in found.divergences[1:]:
+        cause = each.cause.name if each.cause is not None else "no known cause" if each.was_tried else "not looked into"
+        by_cause.setdefault(cause, []).append(each.fault.a)
+    lines = []
+    for cause, names in by_cause.items():
+        shown = ", ".join(names[:MOST_NAMES]) + (
+            f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        )
+        lines.append(f"also wrong by itself: {cause}: {shown}")
+    return lines
+
+
+def repro_command(folder: str) -> str:
+    """What runs a repro."""
+    return shlex.join(["python", str(Path(folder) / "run.py")])
 
 
 def _row(result: TensorResult) -> dict[str, Any]:
@@ -167,7 +209,16 @@ def _row(result: TensorResult) -> dict[str, Any]:
         "floor": _number(result.floor),
         "ratio": _number(result.ratio),
         "bits_lost": _number(result.bits_lost),
+        "worst": _worst(metrics),
     }
+
+
+def _worst(metrics: Metrics | None) -> dict[str, Any] | None:
+    """The element that is furthest off, or the first that is no number."""
+    if metrics is None or metrics.worst is None:
+        return None
+    worst = metrics.worst
+    return {"index": list(worst.index), "expected": _number(worst.expected), "actual": _number(worst.actual)}
 
 
 def _layer(result: TensorResult, found: Difference) -> dict[str, Any]:
