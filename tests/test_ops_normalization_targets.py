@@ -26,6 +26,7 @@ VARIANCE = random_array(4, seed=4, low=1e-4, high=2.0)  # small enough for eps t
 STATISTICS = {"gamma": SCALE, "beta": BIAS, "moving_mean": MEAN, "moving_var": VARIANCE}
 
 # id -> (operator, arrays, attributes as they stand in the file)
+GROUPS = random_array(2, seed=9, low=0.5)
 MXNET = {
     "bn-defaults": ("BatchNorm", {"data": X, **STATISTICS}, {}),
     "bn-gamma-counts": ("BatchNorm", {"data": X, **STATISTICS}, {"fix_gamma": False, "eps": 2e-5, "momentum": 0.99}),
@@ -37,6 +38,13 @@ MXNET = {
     "bn-sync": ("_contrib_SyncBatchNorm", {"data": X, **STATISTICS}, {"fix_gamma": False, "key": "bn0", "ndev": 1}),
     "instance-norm": ("InstanceNorm", {"data": X, "gamma": SCALE, "beta": BIAS}, {}),
     "instance-norm-eps": ("InstanceNorm", {"data": X, "gamma": SCALE, "beta": BIAS}, {"eps": 0.1}),
+    "group-norm": ("GroupNorm", {"data": X, "gamma": GROUPS, "beta": GROUPS}, {"num_groups": 2, "eps": 0.01}),
+    "group-norm-one": ("GroupNorm", {"data": X, "gamma": GROUPS[:1], "beta": GROUPS[1:]}, {}),
+    "group-norm-line": (
+        "GroupNorm",
+        {"data": random_array(3, 4, 5), "gamma": GROUPS, "beta": GROUPS},
+        {"num_groups": 2},
+    ),
     "layer-norm": ("LayerNorm", {"data": random_array(3, 5, 4), "gamma": SCALE, "beta": BIAS}, {}),
     "layer-norm-axis": ("LayerNorm", {"data": X, "gamma": SCALE, "beta": BIAS}, {"axis": 1, "eps": 0.1}),
     "l2-instance": ("L2Normalization", {"data": X}, {"eps": 0.5}),

@@ -10,6 +10,7 @@ from facecvt.parity_tests.support.single_op_targets import read_sample
 
 X, FLAT = random_array(4, 6, 5), random_array(7)
 PLACES, FAR = np.float32([[3, 0], [1, 1]]), np.float32([5, -1, 0, -9, 12, 3])
+TALL = random_array(4, 6)
 COORDINATES = np.float32([[0, 3, 1], [5, 2, 2]])
 
 TIES, WHOLE = np.float32([[1, 3, 3, 2], [5, 5, 0, 5]]), np.int64([[2, 7, 2, 1], [0, 0, 4, 3]])
@@ -34,7 +35,17 @@ CASES: list[Case] = [
     *mxnet("topk", X, axis=1, k=2, ret_typ="value"),
     *mxnet("topk", X, k=3, ret_typ="both", is_ascend=True, dtype="int64", outputs=2),
     *mxnet("topk", X, k=0, ret_typ="value"),
-    *mxnet("topk", X, k=2, ret_typ="mask", options={"refused": "mask"}),
+    *mxnet("topk", X, k=2, ret_typ="mask"),
+    *mxnet("topk", X, k=3, ret_typ="mask", axis=1, is_ascend=True),
+    *mxnet("topk", X, k=5, ret_typ="mask", axis="None"),
+    *mxnet("topk", X, k=5, axis="None", ret_typ="both", outputs=2),
+    *mxnet("sort", X, axis="None", is_ascend=0),
+    *mxnet("argsort", X, axis="None"),
+    *mxnet(("pick", "choose_element_0index"), TALL, FAR[:4]),
+    *mxnet("pick", TALL, FAR[:4], weights=1, mode="wrap"),
+    *mxnet("pick", X, np.float32([[0, 9, -1, 2, 1], [3, 3, 1, 0, -8], [1, 0, 7, 2, 4], [2, 2, 2, 2, 2]]), axis=1),
+    *mxnet("pick", TALL, FAR[None], axis=0, keepdims=True),
+    *mxnet("batch_take", TALL, np.int32([5, 0, 9, -2]), weights=1),
     *mxnet("one_hot", PLACES, depth=4),
     *mxnet("one_hot", FAR, depth=4, on_value=2.5, off_value=-1),
     *mxnet("one_hot", PLACES, depth=3, dtype="int32"),

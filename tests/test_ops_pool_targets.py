@@ -17,6 +17,11 @@ VOLUME = random_array(1, 2, 5, 6, 7) - 3.0
 MXNET = {
     "max": {"kernel": (2, 2), "stride": (2, 2)},
     "max-defaults": {"kernel": (3, 3)},
+    "max-with-power": {"kernel": (3, 3), "p_value": 2},
+    "lp-1": {"kernel": (3, 2), "pool_type": "lp", "p_value": 1, "stride": (2, 2)},
+    "lp-2": {"kernel": (3, 3), "pool_type": "lp", "p_value": 2, "stride": (2, 2), "pad": (1, 1)},
+    "lp-3-full": {"kernel": (3, 3), "pool_type": "lp", "p_value": 3, "stride": (2, 2), "pooling_convention": "full"},
+    "lp-2-global": {"pool_type": "lp", "p_value": 2, "global_pool": True},
     "max-pad": {"kernel": (3, 3), "stride": (2, 2), "pad": (1, 1), "pool_type": "max", "cudnn_off": True},
     "max-wide-pad": {"kernel": (3, 3), "stride": (2, 2), "pad": (2, 2)},
     "max-full": {"kernel": (3, 3), "stride": (2, 2), "pooling_convention": "full"},
@@ -243,7 +248,7 @@ def test_mxnet_window_that_cannot_begin_behind_needs_no_size(tmp_path):
 @pytest.mark.parametrize(
     ("attrs", "message"),
     [
-        ({"kernel": (2, 2), "pool_type": "lp", "p_value": 2}, "'lp' is not supported"),
+        ({"kernel": (2, 2), "pool_type": "lp", "p_value": 4}, "p_value 4 is not supported"),
         ({"kernel": (2, 2), "layout": "NHWC"}, "layout"),
     ],
 )

@@ -44,7 +44,9 @@ def interpolation(x, wanted, corners, align_mode, mode, **more):
 
 
 IMAGE, LIKE = random_array(2, 3, 4, 5, seed=7), random_array(2, 1, 6, 3)
-REFUSE_MODE = {"options": {"refused": "mode"}}
+HALF, THIRD = random_array(2, 3, 3, 3), random_array(2, 3, 1, 1, seed=3)
+SQUARE = random_array(2, 3, 6, 6)
+ODD = random_array(1, 2, 5, 6)
 
 CASES: list[Case] = [
     *mxnet("_contrib_BilinearResize2D", IMAGE, height=9, width=3),
@@ -53,7 +55,13 @@ CASES: list[Case] = [
     *mxnet("_contrib_BilinearResize2D", IMAGE, scale_height=2.0, scale_width=3.0, mode="size"),
     *mxnet("_contrib_BilinearResize2D", IMAGE, LIKE, mode="like"),
     *mxnet("_contrib_BilinearResize2D", IMAGE, LIKE, mode="like", align_corners=False),
-    *mxnet("_contrib_BilinearResize2D", IMAGE, scale_height=2, scale_width=2, mode="odd_scale", **REFUSE_MODE),
+    *mxnet("_contrib_BilinearResize2D", ODD, scale_height=2, scale_width=1.5, mode="odd_scale"),
+    *mxnet("_contrib_BilinearResize2D", ODD, scale_height=0.5, scale_width=0.4, mode="odd_scale", align_corners=0),
+    *(
+        case
+        for mode in ("to_even_down", "to_even_up", "to_odd_down", "to_odd_up")
+        for case in mxnet("_contrib_BilinearResize2D", ODD, mode=mode)
+    ),
     *(
         case
         for scale in (1, 2, 3, 4)
@@ -73,7 +81,8 @@ CASES: list[Case] = [
             num_filter=3,
         )
     ),
-    *mxnet("UpSampling", X, X, scale=2, sample_type="nearest", num_args=2, options={"refused": "several inputs"}),
+    *mxnet("UpSampling", SQUARE, HALF, scale=1, sample_type="nearest", num_args=2),
+    *mxnet("UpSampling", HALF, SQUARE, THIRD, scale=4, sample_type="nearest", num_args=3, multi_input_mode="sum"),
     *mxnet("Crop", X, SMALL, num_args=2),
     *mxnet("Crop", X, SMALL, num_args=2, offset=(2, 1)),
     *mxnet("Crop", X, SMALL, num_args=2, center_crop=True),

@@ -28,6 +28,8 @@ MXNET = {
     "softmax-negative-axis": ("softmax", X, {"axis": "-2", "temperature": 1.0}),
     "softmax-flat": ("softmax", FLAT, {"use_length": False}),
     "softmax-temperature": ("softmax", X, {"temperature": "2.5"}),
+    "softmin": ("softmin", FLAT, {}),
+    "softmin-axis": ("softmin", X, {"axis": 1, "temperature": 0.5}),
     "log-softmax": ("log_softmax", FLAT, {}),
     "log-softmax-axis": ("log_softmax", X, {"axis": 1}),
 }
@@ -37,6 +39,18 @@ MXNET = {
 def test_mxnet(case, tmp_path):
     op, data, attrs = MXNET[case]
     hold_targets(mxnet_sample(tmp_path, op, {"data": data}, attrs), tmp_path)
+
+
+@pytest.mark.parametrize("axis", [-1, 1, 0])
+def test_mxnet_what_lies_behind_a_length_is_nothing(axis, tmp_path):
+    """Lengths of 0, of the whole axis, and in between; numbers behind a length that would win otherwise."""
+    count = LINE.shape[axis]
+    lengths = np.resize(np.int32([0, count, 2, 1]), np.delete(LINE.shape, axis))
+    arrays = {"data": LINE * 30, "length": lengths}
+    sample = mxnet_sample(tmp_path, "softmax", arrays, {"axis": axis, "use_length": True, "temperature": 2.0})
+    totals = sample.expected[0].sum(axis=axis)
+    np.testing.assert_allclose(totals, lengths > 0, atol=1e-6)
+    hold_targets(sample, tmp_path)
 
 
 def test_mxnet_instance_is_the_last_axis(tmp_path):

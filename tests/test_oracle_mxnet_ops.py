@@ -61,7 +61,7 @@ def run_mxnet(
     mx, case: Case, text: str, arrays: dict[str, np.ndarray], dtype: str
 ) -> tuple[list[str], list[np.ndarray]]:
     symbol = mx.sym.load_json(text.replace("2L", "2").replace('"stride": "(0, 0)", ', ""))  # 1.9.1 reads neither
-    held = {name: mx.nd.array(array, dtype=dtype) for name, array in arrays.items()}
+    held = {name: mx.nd.array(array, dtype="int32" if name in case.whole else dtype) for name, array in arrays.items()}
     executor = symbol.bind(
         mx.cpu(),
         {name: array for name, array in held.items() if name not in AUX},

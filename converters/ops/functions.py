@@ -106,10 +106,15 @@ def trunc_from_mxnet(op: MxnetOp, b: Builder) -> Any:
 
 @from_mxnet("cbrt", "rcbrt")
 def cube_root_from_mxnet(op: MxnetOp, b: Builder) -> Any:
-    x = op.inputs[0]
-    root = b.emit("Pow", [b.emit("Abs", [x]), number_like(b, x, 1.0 / 3.0)])
-    root = b.emit("Mul", [b.emit("Sign", [x]), root])
+    root = cube_root(b, op.inputs[0])
     return b.emit("Reciprocal", [root]) if op.op == "rcbrt" else root
+
+
+def cube_root(b: Builder, x: ir.Value) -> ir.Value:
+    """The number of x's sign whose third power is x."""
+    root = b.emit("Pow", [b.emit("Abs", [x]), number_like(b, x, 1.0 / 3.0)])
+    signed: ir.Value = b.emit("Mul", [b.emit("Sign", [x]), root])
+    return signed
 
 
 @from_mxnet("expm1")
@@ -162,9 +167,10 @@ def hypot_from_mxnet(op: MxnetOp, b: Builder) -> Any:
 @from_mxnet(*REMAINDER, "_mod_scalar", "_ModScalar", "_rmod_scalar", "_RModScalar")
 def remainder_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     left, right = operands(op, b)
-    if is_integer(left):
-        raise op.refuse("of whole numbers is not supported")
     zero = number_like(b, left, 0.0)
+    if is_integer(left):  # divided by 1 in the place of 0, which leaves the 0 that MXNet gives
+        one = number_like(b, left, 1.0)
+        return b.emit("Mod", [left, b.emit("Where", [b.emit("Equal", [right, zero]), one, right])])
     return b.emit("Where", [b.emit("Equal", [right, zero]), zero, divisor_signed(b, left, right)])
 
 

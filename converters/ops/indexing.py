@@ -74,14 +74,21 @@ def slice_like_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     return b.emit("Slice", [op.inputs[0], b.const([0] * len(axes)), sizes, b.const(axes)])
 
 
-@from_mxnet("argmax", "argmin")
+@from_mxnet("argmax", "argmin", "argmax_channel")
 def argmax_from_mxnet(op: MxnetOp, b: Builder) -> Any:
-    """MXNet gives the place as a float32."""
-    axis = op.ints("axis", None)
-    if not axis:
-        raise op.refuse("without an axis is not supported")
-    keep = int(op.boolean("keepdims", False))
-    place = b.emit("ArgMax" if op.op == "argmax" else "ArgMin", op.inputs, axis=axis[0], keepdims=keep)
+    """MXNet gives the place as a float32, a vector of one where there is no axis."""
+    axis, keep, x = op.ints("axis", None), op.boolean("keepdims", False), op.inputs[0]
+    operator = "ArgMin" if op.op == "argmin" else "ArgMax"
+    if op.op == "argmax_channel":
+        axis = [1]
+    if axis:
+        return b.emit("Cast", [b.emit(operator, [x], axis=axis[0], keepdims=int(keep))], to=int(ir.DataType.FLOAT))
+    place = b.emit(operator, [b.emit("Reshape", [x, b.const([-1])])], axis=0, keepdims=1)
+    if keep:
+        rank = known_rank(x)
+        if rank is None:
+            raise op.refuse("keepdims without an axis needs an input of known rank; give the input shapes")
+        place = b.emit("Reshape", [place, b.const([1] * rank)])
     return b.emit("Cast", [place], to=int(ir.DataType.FLOAT))
 
 

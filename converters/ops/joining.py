@@ -15,6 +15,7 @@ from facecvt.converters.ops import int_lists
 from facecvt.converters.ops.paddle_operands import ints_or_value
 from facecvt.converters.ops.registry import from_mxnet, from_onnx, from_paddle, lower, to_torch
 from facecvt.converters.ops.rewriting import add_constant, input_to_attribute
+from facecvt.converters.ops.target_shape import INT64_MAX
 from facecvt.converters.ops.value_facts import known_rank
 from facecvt.converters.source_ops import MxnetOp, OnnxOp, PaddleOp
 from facecvt.converters.torch_code import TorchCode
@@ -43,6 +44,24 @@ def stacked(b: Builder, values: list[ir.Value], axis: int) -> Any:
 def split_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     count, axis = op.integer("num_outputs"), op.integer("axis", 1)
     parts = [op.inputs[0]] if count == 1 else b.emit("Split", op.inputs, count, axis=axis, num_outputs=count)
+    if op.boolean("squeeze_axis", False):
+        parts = [b.emit("Squeeze", [part, b.const([axis])]) for part in parts]
+    return parts
+
+
+@from_mxnet("_split_v2")
+def split_at_from_mxnet(op: MxnetOp, b: Builder) -> Any:
+    """Into equal ``sections``, or cut at ``indices``, of which the first, 0, begins the first part."""
+    axis, count, places = op.integer("axis", 1), op.integer("sections", 0), op.ints("indices", ())
+    x = op.inputs[0]
+    if count > 0:
+        parts = [x] if count == 1 else b.emit("Split", [x], count, axis=axis, num_outputs=count)
+    else:
+        ends = [*places[1:], INT64_MAX]
+        parts = [
+            b.emit("Slice", [x, b.const([start]), b.const([end]), b.const([axis])])
+            for start, end in zip(places, ends, strict=True)
+        ]
     if op.boolean("squeeze_axis", False):
         parts = [b.emit("Squeeze", [part, b.const([axis])]) for part in parts]
     return parts

@@ -5,6 +5,7 @@ MXNet:
     take        places along an axis; beyond its ends clipped (the default) or counted round and round (wrap)
     gather_nd   the coordinates of a place lie along the *first* axis of the indices
     topk        the k first of an axis in order: their places (the default), their values, or both
+    pick        one element of every row, by its place along an axis; beyond the ends as with take
     one_hot     on_value where a new last axis is at the place, off_value elsewhere
     repeat      every element several times over, one beside the other
 
@@ -30,12 +31,12 @@ import numpy as np
 
 from facecvt.converters.graph import Builder, constant, dims
 from facecvt.converters.onnx_ir_lazy import ir
-from facecvt.converters.ops.constants import paddle_type
+from facecvt.converters.ops.constants import filled_like, paddle_type
 from facecvt.converters.ops.indexing import emit_slice
 from facecvt.converters.ops.paddle_operands import as_int64, ints_or_value
 from facecvt.converters.ops.registry import from_mxnet, from_paddle
 from facecvt.converters.ops.target_shape import INT64_MAX
-from facecvt.converters.ops.value_facts import element_type, known_rank
+from facecvt.converters.ops.value_facts import element_type, known_rank, number_like
 from facecvt.converters.source_ops import MxnetOp, PaddleOp
 
 # ---- MXNet -----------------------------------------------------------------------------------------------------------
@@ -79,10 +80,16 @@ def take_from_mxnet(op: MxnetOp, b: Builder) -> Any:
         whole = b.emit("Mul", [b.emit("Div", [places, size]), size])
         places = b.emit("Sub", [places, whole])
     else:
-        first, last = b.const([0]), b.emit("Sub", [size, b.const([1])])
-        places = b.emit("Where", [b.emit("Less", [places, first]), first, places])
-        places = b.emit("Where", [b.emit("Less", [last, places]), last, places])
+        places = clipped(b, places, size)
     return b.emit("Gather", [data, places], axis=axis)
+
+
+def clipped(b: Builder, places: ir.Value, size: ir.Value) -> ir.Value:
+    """Places before the first and behind the last of an axis moved to these."""
+    first, last = b.const([0]), b.emit("Sub", [size, b.const([1])])
+    places = b.emit("Where", [b.emit("Less", [places, first]), first, places])
+    result: ir.Value = b.emit("Where", [b.emit("Less", [last, places]), last, places])
+    return result
 
 
 @from_mxnet("gather_nd")
@@ -96,14 +103,17 @@ def gather_nd_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     return b.emit("GatherND", [op.inputs[0], places])
 
 
+def ordered_axis(op: MxnetOp, b: Builder) -> tuple[ir.Value, int]:
+    """What is put in order and along which axis: all elements in a row where ``axis`` is None."""
+    axis, x = op.ints("axis", (-1,)), op.inputs[0]
+    return (b.emit("Reshape", [x, b.const([-1])]), 0) if axis is None else (x, axis[0])
+
+
 def in_order(op: MxnetOp, b: Builder, count: ir.Value | None, ascending: bool) -> tuple[ir.Value, ir.Value]:
     """Values and places (int64) of the first of an axis; all where no count is given."""
-    axis = op.ints("axis", (-1,))
-    if axis is None:
-        raise op.refuse("without an axis is not supported")
-    x = op.inputs[0]
-    wanted = length(b, x, axis[0]) if count is None else count
-    values, places = b.emit("TopK", [x, wanted], outputs=2, axis=axis[0], largest=int(not ascending), sorted=1)
+    x, axis = ordered_axis(op, b)
+    wanted = length(b, x, axis) if count is None else count
+    values, places = b.emit("TopK", [x, wanted], outputs=2, axis=axis, largest=int(not ascending), sorted=1)
     return values, places
 
 
@@ -125,13 +135,45 @@ def argsort_from_mxnet(op: MxnetOp, b: Builder) -> Any:
 
 @from_mxnet("topk")
 def topk_from_mxnet(op: MxnetOp, b: Builder) -> Any:
-    kind = op.text("ret_typ", "indices", allowed=("indices", "value", "both"))
+    kind = op.text("ret_typ", "indices", allowed=("indices", "value", "both", "mask"))
     count = op.integer("k", 1)
     values, places = in_order(op, b, b.const([count]) if count > 0 else None, op.boolean("is_ascend", False))
-    if kind == "value":
+    if kind in ("value", "mask"):
         op.raw("dtype", None)
-        return values
+        return values if kind == "value" else marked(op, b, places)
     return numbered(op, b, places) if kind == "indices" else [values, numbered(op, b, places)]
+
+
+def marked(op: MxnetOp, b: Builder, places: ir.Value) -> Any:
+    """1 at the places of an axis, 0 elsewhere."""
+    x, axis = ordered_axis(op, b)
+    ones = b.emit("Expand", [number_like(b, x, 1.0), b.emit("Shape", [places])])
+    mask = b.emit("ScatterElements", [filled_like(b, x, 0.0), places, ones], axis=axis)
+    return mask if x is op.inputs[0] else b.emit("Reshape", [mask, b.emit("Shape", [op.inputs[0]])])
+
+
+@from_mxnet("pick", "choose_element_0index", "batch_take")
+def pick_from_mxnet(op: MxnetOp, b: Builder) -> Any:
+    """One element of every row: where the place along the axis is the wanted one; the old names take the last axis."""
+    data, axis = op.inputs[0], op.integer("axis", -1)
+    wrap, keep = op.text("mode", "clip", allowed=("clip", "wrap")) == "wrap", op.boolean("keepdims", False)
+    rank, given = known_rank(data), known_rank(op.inputs[1])
+    if rank is None or given is None:
+        raise op.refuse("the number of dimensions of its inputs is not known; give the input shapes")
+    axis %= rank
+    places, size = places_of(b, op.inputs[1]), length(b, data, axis)
+    if given < rank:
+        places = b.emit("Unsqueeze", [places, b.const([axis])])
+    if wrap:
+        places = b.emit("Sub", [places, b.emit("Mul", [b.emit("Div", [places, size]), size])])
+        places = b.emit("Where", [b.emit("Less", [places, b.const([0])]), b.emit("Add", [places, size]), places])
+    else:
+        places = clipped(b, places, size)
+    count = b.emit("Gather", [b.emit("Shape", [data]), b.const(axis)], axis=0)
+    line = b.emit("Range", [b.const(0), count, b.const(1)])
+    line = b.emit("Reshape", [line, b.const([-1, *[1] * (rank - axis - 1)])])
+    chosen = b.emit("Where", [b.emit("Equal", [places, line]), data, number_like(b, data, 0.0)])
+    return b.emit("ReduceSum", [chosen, b.const([axis])], keepdims=int(keep))
 
 
 @from_mxnet("one_hot")

@@ -29,6 +29,7 @@ import numpy as np
 from facecvt.converters.errors import ConversionError
 from facecvt.converters.graph import Builder, attribute
 from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.converters.ops.functions import cube_root
 from facecvt.converters.ops.registry import from_mxnet, from_onnx, from_paddle, lower, to_torch
 from facecvt.converters.ops.value_facts import known_rank
 from facecvt.converters.ops.windows import (
@@ -152,16 +153,29 @@ def is_non_negative(x: ir.Value) -> bool:
 
 @from_mxnet("Pooling", "Pooling_v1")
 def pool_from_mxnet(op: MxnetOp, b: Builder) -> Any:
+    """lp is the root of a sum of powers; MXNet does not take |x| before, so that odd powers keep their sign."""
     refuse_other_layouts(op)
-    kind = op.text("pool_type", "max", allowed=("max", "avg", "sum", "lp"))
+    kind, x = op.text("pool_type", "max", allowed=("max", "avg", "sum", "lp")), op.inputs[0]
+    if kind != "lp":
+        op.raw("p_value", None)
+        return pool_of_kind(op, b, x, kind)
+    power = op.integer("p_value")
+    if power not in (1, 2, 3):
+        raise op.refuse(f"p_value {power} is not supported; 1, 2 and 3 are")
+    raised = x
+    for _ in range(power - 1):
+        raised = b.emit("Mul", [raised, x])
+    total = pool_of_kind(op, b, raised, "sum")
+    return total if power == 1 else b.emit("Sqrt", [total]) if power == 2 else cube_root(b, total)
+
+
+def pool_of_kind(op: MxnetOp, b: Builder, x: ir.Value, kind: str) -> Any:
+    """The greatest, the mean or the sum of every window."""
     convention = op.text("pooling_convention", "valid", allowed=("valid", "full", "same"))
     count_pads = op.raw("count_include_pad", "None") in ("None", None) or op.boolean("count_include_pad")
     kernel, pads, strides = op.ints("kernel", ()) or [], op.ints("pad", ()) or [], op.ints("stride", ()) or []
-    x = op.inputs[0]
-    if kind == "lp":
-        raise op.refuse("pool_type 'lp' is not supported")
     if op.boolean("global_pool", False):
-        return global_pool_from_mxnet(op, b, kind, len(kernel))
+        return global_pool_from_mxnet(b, x, kind, len(kernel))
     if not kernel:
         raise op.refuse("kernel is missing, and global_pool is not True")
     count = len(kernel)
@@ -187,14 +201,14 @@ def pool_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     return mean if kind == "avg" else b.emit("Mul", [mean, b.const(float(math.prod(kernel)), np.float32)])
 
 
-def global_pool_from_mxnet(op: MxnetOp, b: Builder, kind: str, kernel_rank: int) -> Any:
+def global_pool_from_mxnet(b: Builder, x: ir.Value, kind: str, kernel_rank: int) -> Any:
     """One position that covers everything; kernel, stride and pad have no say."""
     if kind == "max":
-        return b.emit("GlobalMaxPool", op.inputs)
+        return b.emit("GlobalMaxPool", [x])
     if kind == "avg":
-        return b.emit("GlobalAveragePool", op.inputs)
-    rank = known_rank(op.inputs[0]) or kernel_rank + 2
-    return b.emit("ReduceSum", [op.inputs[0], b.const(list(range(2, rank)))], keepdims=1)
+        return b.emit("GlobalAveragePool", [x])
+    rank = known_rank(x) or kernel_rank + 2
+    return b.emit("ReduceSum", [x, b.const(list(range(2, rank)))], keepdims=1)
 
 
 # ---- Paddle ----------------------------------------------------------------------------------------------------------

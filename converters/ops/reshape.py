@@ -20,6 +20,7 @@ from facecvt.converters.ops.rewriting import drop_attribute
 from facecvt.converters.ops.runtime_squeeze import squeezed_axes
 from facecvt.converters.ops.target_shape import (
     INFER,
+    INT64_MAX,
     Copied,
     Divided,
     Multiplied,
@@ -91,9 +92,22 @@ def pieces_of(op: MxnetOp, codes: Sequence[int], reverse: bool) -> list[Piece]:
 
 @from_mxnet("reshape_like")
 def reshape_like_from_mxnet(op: MxnetOp, b: Builder) -> Any:
-    for key in ("lhs_begin", "lhs_end", "rhs_begin", "rhs_end"):
-        op.text(key, "None", allowed=("None",))
-    return b.emit("Reshape", [op.inputs[0], b.emit("Shape", [op.inputs[1]])])
+    """To the second operand's shape, or a range of axes (``lhs_*``) to a range of the second operand's (``rhs_*``)."""
+    keys = ("lhs_begin", "lhs_end", "rhs_begin", "rhs_end")
+    begin, end, first, last = (None if op.text(key, "None") == "None" else op.integer(key) for key in keys)
+    own, other = (b.emit("Shape", [value]) for value in op.inputs)
+
+    def part(shape: ir.Value, start: int | None, stop: int | None) -> ir.Value:
+        bounds = [start or 0, INT64_MAX if stop is None else stop, 0]
+        result: ir.Value = b.emit("Slice", [shape, *(b.const([bound]) for bound in bounds)])
+        return result
+
+    target = other if not first and last is None else part(other, first, last)
+    before = [] if not begin else [part(own, 0, begin)]
+    behind = [] if end is None else [part(own, end, None)]
+    if before or behind:
+        target = b.emit("Concat", [*before, target, *behind], axis=0)
+    return b.emit("Reshape", [op.inputs[0], target])
 
 
 # ---- Paddle ----------------------------------------------------------------------------------------------------------

@@ -39,13 +39,16 @@ OLD_MAP: dict[str, Any] = {"coordinate_transformation_mode": "asymmetric", "near
 @from_mxnet("UpSampling")
 def up_sampling_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     kind, scale = op.text("sample_type", allowed=("nearest", "bilinear")), op.integer("scale")
-    op.text("multi_input_mode", "concat", allowed=("concat", "sum"))  # counts for several inputs only
+    join = op.text("multi_input_mode", "concat", allowed=("concat", "sum"))  # counts for several inputs only
     filters = op.integer("num_filter", 0)
     if kind == "nearest":
-        if len(op.inputs) != 1:
-            raise op.refuse("several inputs are not supported")
         scales = b.const([1.0, 1.0, scale, scale], np.float32)
-        return b.emit("Resize", [op.inputs[0], None, scales], mode="nearest", **OLD_MAP)
+        first = b.emit("Resize", [op.inputs[0], None, scales], mode="nearest", **OLD_MAP)
+        if len(op.inputs) == 1:
+            return first
+        size = spatial_shape(b, first)
+        others = [emit_to_size(b, value, size, mode="nearest", **OLD_MAP) for value in op.inputs[1:]]
+        return b.emit("Sum", [first, *others]) if join == "sum" else b.emit("Concat", [first, *others], axis=1)
     kernel, pad = 2 * scale - scale % 2, scale // 2
     return b.emit(
         "ConvTranspose",
@@ -58,19 +61,37 @@ def up_sampling_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     )
 
 
+# what a size becomes that is even, and one that is odd
+NEXT_SIZES = {"to_even_down": (0, -1), "to_even_up": (0, 1), "to_odd_down": (-1, 0), "to_odd_up": (1, 0)}
+
+
+def neighbouring_size(op: MxnetOp, kind: str) -> list[int]:
+    """Height and width of the modes that go by the input's own, whether it is even or odd."""
+    inner = (dims(op.inputs[0]) or (None,) * 4)[2:]
+    known = [size for size in inner if size is not None]
+    if len(known) < 2:
+        raise op.refuse(f"mode {kind!r} needs an input of known size; give the input shapes")
+    if kind != "odd_scale":
+        return [size + NEXT_SIZES[kind][size % 2] for size in known]
+    scales = [op.number("scale_height"), op.number("scale_width")]
+    return [int((n - 1) * s) + 1 if n % 2 else int(n * s) for n, s in zip(known, scales, strict=True)]
+
+
 @from_mxnet("_contrib_BilinearResize2D")
 def bilinear_resize_from_mxnet(op: MxnetOp, b: Builder) -> Any:
-    """To a size, by factors (the product is cut to a whole size), or to the size of a second input.
+    """To a size, by factors (the product is cut to a whole size), to the size of a second input, or one more or less.
 
     Where corners are not aligned one pixel is the first one, not the middle that half_pixel takes.
     """
-    kind, x = op.text("mode", "size", allowed=("size", "like")), op.inputs[0]
+    kind, x = op.text("mode", "size", allowed=("size", "like", "odd_scale", *NEXT_SIZES)), op.inputs[0]
     written = [op.integer("height", 1), op.integer("width", 1)]
     factors = [op.raw(key, "None") for key in ("scale_height", "scale_width")]
     mapping = "align_corners" if op.boolean("align_corners", True) else "half_pixel"
     wanted: list[int | None] = [*written]
     if kind == "like":
         wanted = list((dims(op.inputs[1]) or (None,) * 4)[2:])
+    elif kind != "size":
+        wanted = [*neighbouring_size(op, kind)]
     elif "None" not in factors:
         scales = [op.number("scale_height"), op.number("scale_width")]
         inner = (dims(x) or (None,) * 4)[2:]
@@ -99,9 +120,15 @@ def emit_linear(
     if sizes is None:
         inputs.append(b.const([1.0, 1.0, *scales], np.float32))
     else:
-        leading = b.emit("Slice", [b.emit("Shape", [x]), b.const([0]), b.const([2]), b.const([0])])
-        inputs += [None, b.emit("Concat", [leading, sizes], axis=0)]
+        return emit_to_size(b, x, sizes, **options)
     result: ir.Value = b.emit("Resize", inputs, **options)
+    return result
+
+
+def emit_to_size(b: Builder, x: ir.Value, sizes: ir.Value, **options: Any) -> ir.Value:
+    """A Resize to a height and width."""
+    leading = b.emit("Slice", [b.emit("Shape", [x]), b.const([0]), b.const([2]), b.const([0])])
+    result: ir.Value = b.emit("Resize", [x, None, None, b.emit("Concat", [leading, sizes], axis=0)], **options)
     return result
 
 

@@ -53,6 +53,17 @@ def layer_norm_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     return b.emit("Transpose", [normal], perm=order)
 
 
+@from_mxnet("GroupNorm")
+def group_norm_from_mxnet(op: MxnetOp, b: Builder) -> Any:
+    """Scale and bias are of the groups here, not of the channels."""
+    x, gamma, beta = op.inputs
+    if op.boolean("output_mean_var", False):
+        raise op.refuse("output_mean_var is not supported")
+    flat = b.emit("Reshape", [x, b.const([0, op.integer("num_groups", 1), -1])])
+    normal = b.emit("InstanceNormalization", [flat, gamma, beta], epsilon=op.number("eps", 1e-5))
+    return b.emit("Reshape", [normal, own_shape(b, x)])
+
+
 # ---- Paddle ----------------------------------------------------------------------------------------------------------
 
 

@@ -12,11 +12,14 @@ from typing import Any
 
 from facecvt.converters.graph import Builder, attribute
 from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.converters.ops.ranges import counted
 from facecvt.converters.ops.registry import from_mxnet, from_onnx, from_paddle, lower, to_torch
 from facecvt.converters.ops.rewriting import become, insert_before
 from facecvt.converters.ops.value_facts import known_rank, number_like
 from facecvt.converters.source_ops import MxnetOp, OnnxOp, PaddleOp
 from facecvt.converters.torch_code import TorchCode
+
+NEVER = -3.4e38  # whose power of e is 0 beside any other number's
 
 
 def softmax_from_axis_on(b: Builder, x: ir.Value, axis: int, operator: str = "Softmax") -> Any:
@@ -37,16 +40,36 @@ def softmax_activation_from_mxnet(op: MxnetOp, b: Builder) -> Any:
     return b.emit("Softmax", op.inputs, axis=1 if mode == "channel" else -1)
 
 
-@from_mxnet("softmax", "log_softmax")
+@from_mxnet("softmax", "log_softmax", "softmin")
 def softmax_from_mxnet(op: MxnetOp, b: Builder) -> Any:
-    if op.boolean("use_length", False) or len(op.inputs) != 1:
-        raise op.refuse("use_length masks part of the input, which is not supported")
+    """softmin is the softmax of the negative; with ``use_length`` what lies behind a length does not count."""
+    masked = op.boolean("use_length", False)
+    if masked and (op.op != "softmax" or len(op.inputs) != 2):
+        raise op.refuse("use_length is known of softmax with a second input alone")
     if str(op.raw("dtype", "None")) not in ("None", "float32"):
         raise op.refuse("a result of another dtype than float32 is not supported")
     x = op.inputs[0]
     if str(op.raw("temperature", "None")) != "None" and op.number("temperature") != 1.0:
         x = b.emit("Div", [x, number_like(b, x, op.number("temperature"))])
-    return b.emit("Softmax" if op.op == "softmax" else "LogSoftmax", [x], axis=op.integer("axis", -1))
+    if op.op == "softmin":
+        x = b.emit("Neg", [x])
+    axis = op.integer("axis", -1)
+    if masked:
+        return masked_softmax(op, b, x, axis)
+    return b.emit("LogSoftmax" if op.op == "log_softmax" else "Softmax", [x], axis=axis)
+
+
+def masked_softmax(op: MxnetOp, b: Builder, x: ir.Value, axis: int) -> Any:
+    """Softmax over the first of an axis, as many as the second input says; the rest, and all of length 0, is 0."""
+    rank = known_rank(x)
+    if rank is None:
+        raise op.refuse("use_length needs an input of known rank; give the model an input shape")
+    axis %= rank
+    places = b.emit("Reshape", [counted(b, x, axis), b.const([-1, *[1] * (rank - axis - 1)])])
+    lengths = b.emit("Cast", [op.inputs[1]], to=int(ir.DataType.FLOAT))
+    counts = b.emit("Less", [places, b.emit("Unsqueeze", [lengths, b.const([axis])])])
+    shares = b.emit("Softmax", [b.emit("Where", [counts, x, number_like(b, x, NEVER)])], axis=axis)
+    return b.emit("Where", [counts, shares, number_like(b, x, 0.0)])
 
 
 # ---- Paddle ----------------------------------------------------------------------------------------------------------

@@ -192,7 +192,8 @@ def _linear_axis(x: Value, axis: int, size: int, corners: bool) -> Value:
 @mxnet_operator("_contrib_BilinearResize2D")
 def define_bilinear_resize(attributes: MxnetAttributes) -> Compute:
     """height and width, or scale_height and scale_width, or the size of a second operand; corners on corners or not."""
-    mode = attributes.one_of("mode", "size", ("size", "like"))
+    parity = {"to_even_down": (0, -1), "to_even_up": (0, 1), "to_odd_down": (-1, 0), "to_odd_up": (1, 0)}
+    mode = attributes.one_of("mode", "size", ("size", "like", "odd_scale", *parity))
     height, width = attributes.integer("height", 1), attributes.integer("width", 1)
     factors = [attributes.number(name, 0.0) for name in ("scale_height", "scale_width")]
     corners = attributes.flag("align_corners", True)
@@ -201,9 +202,32 @@ def define_bilinear_resize(attributes: MxnetAttributes) -> Compute:
         data, sizes = x[0], [height, width]
         if mode == "like":
             sizes = list(x[1].shape[2:])
+        elif mode in parity:
+            sizes = [old + parity[mode][old % 2] for old in data.shape[2:]]
+        elif mode == "odd_scale":
+            sizes = [int((old - old % 2) * f) + old % 2 for f, old in zip(factors, data.shape[2:], strict=True)]
         elif all(factors):
             sizes = [int(factor * old) for factor, old in zip(factors, data.shape[2:], strict=True)]
         return [_linear_axis(_linear_axis(data, 2, sizes[0], corners), 3, sizes[1], corners)]
+
+    return compute
+
+
+@mxnet_operator("_contrib_AdaptiveAvgPooling2D")
+def define_adaptive_mean(attributes: MxnetAttributes) -> Compute:
+    """output_size: height and width, one number for both, or 1 where it is not there; windows share their borders."""
+    wanted = attributes.integers("output_size") or (1,)
+    rows, columns = wanted * 2 if len(wanted) == 1 else wanted
+
+    def compute(x: list[Any]) -> Sequence[Any]:
+        data: Value = x[0]
+        height, width = data.shape[2:]
+        y = np.empty((*data.shape[:2], rows, columns), data.dtype)
+        for i, j in np.ndindex(rows, columns):
+            tall = slice(math.floor(i * height / rows), math.ceil((i + 1) * height / rows))
+            wide = slice(math.floor(j * width / columns), math.ceil((j + 1) * width / columns))
+            y[:, :, i, j] = data[:, :, tall, wide].mean(axis=(2, 3))
+        return [y]
 
     return compute
 

@@ -74,6 +74,23 @@ def define_layer_norm(attributes: MxnetAttributes) -> Compute:
     return compute
 
 
+@mxnet_operator("GroupNorm")
+def define_group_norm(attributes: MxnetAttributes) -> Compute:
+    """data, and gamma and beta of the groups; num_groups 1, eps 1e-5; its other results are refused."""
+    groups, epsilon = attributes.integer("num_groups", 1), attributes.number("eps", 1e-5)
+    if attributes.flag("output_mean_var", False):
+        raise attributes.refuse("output_mean_var", "the oracle computes the normalised data only")
+
+    def compute(x: list[Any]) -> Sequence[Any]:
+        data, gamma, beta = x
+        parts = data.reshape(len(data), groups, -1)
+        mean, variance = parts.mean(axis=2, keepdims=True), parts.var(axis=2, keepdims=True)
+        y = (parts - mean) / np.sqrt(variance + epsilon) * gamma[:, None] + beta[:, None]
+        return [y.reshape(data.shape)]
+
+    return compute
+
+
 @mxnet_operator("L2Normalization")
 def define_l2_normalisation(attributes: MxnetAttributes) -> Compute:
     """x / sqrt(sum of x^2 + eps): over all but the batch (instance), over axis 1 (channel), over axes 2.. (spatial)."""
@@ -119,18 +136,30 @@ def define_softmax_output(attributes: MxnetAttributes) -> Compute:
 
 def _softmax_like(attributes: MxnetAttributes, sign: float, logarithm: bool) -> Compute:
     axis, temperature = attributes.integer("axis", -1), attributes.number("temperature", 1.0)
-    with_length = attributes.flag("use_length", False)
+    if attributes.flag("use_length", False):
+        raise attributes.refuse("use_length", "MXNet has it of softmax alone")
     attributes.result_dtype("dtype")
-    if with_length:
-        raise attributes.refuse("use_length", "the oracle does not compute masked softmax")
     function = normalise.log_softmax if logarithm else normalise.softmax
     return lambda x: [function(x[0] * (sign / temperature), axis)]
 
 
 @mxnet_operator("softmax")
 def define_softmax(attributes: MxnetAttributes) -> Compute:
-    """axis -1, temperature 1."""
-    return _softmax_like(attributes, 1.0, False)
+    """axis -1, temperature 1; with use_length only as many of the axis count as the second operand says."""
+    if not attributes.flag("use_length", False):
+        return _softmax_like(attributes, 1.0, False)
+    axis, temperature = attributes.integer("axis", -1), attributes.number("temperature", 1.0)
+    attributes.result_dtype("dtype")
+
+    def compute(x: list[Any]) -> Sequence[Any]:
+        rows, lengths = np.moveaxis(x[0], axis, -1), x[1].astype(np.int64)
+        y = np.zeros_like(rows)
+        for place in np.ndindex(*lengths.shape):
+            powers = np.exp((rows[place][: lengths[place]] - rows[place].max()) / temperature)
+            y[place][: lengths[place]] = powers / powers.sum()
+        return [np.moveaxis(y, -1, axis)]
+
+    return compute
 
 
 @mxnet_operator("softmin")

@@ -44,11 +44,16 @@ def define_reshape(attributes: MxnetAttributes) -> Compute:
 
 @mxnet_operator("reshape_like")
 def define_reshape_like(attributes: MxnetAttributes) -> Compute:
-    """The shape of the second operand; ranges of axes are refused."""
-    for name in ("lhs_begin", "lhs_end", "rhs_begin", "rhs_end"):
-        if attributes.optional_integer(name) is not None:
-            raise attributes.refuse(name, "the oracle computes reshape_like only as a whole")
-    return lambda x: [x[0].reshape(x[1].shape)]
+    """The shape of the second operand, or a range of axes in the shape of a range of the second operand's."""
+    names = ("lhs_begin", "lhs_end", "rhs_begin", "rhs_end")
+    begin, end, first, last = (attributes.optional_integer(name) for name in names)
+
+    def compute(x: list[Any]) -> Sequence[Any]:
+        target = list(x[0].shape)
+        target[begin:end] = x[1].shape[first:last]
+        return [x[0].reshape(target)]
+
+    return compute
 
 
 @mxnet_operator("expand_dims")
@@ -306,9 +311,17 @@ def _define_extreme(name: str, smallest: bool) -> None:
         def compute(x: list[Any]) -> Sequence[Any]:
             data = x[0] if axis is not None else x[0].reshape(-1)
             index = shapes.extreme_index(data, axis if axis is not None else 0, keep, smallest=smallest)
+            if axis is None and keep:
+                index = index.reshape((1,) * x[0].ndim)
             return [(index if index.ndim else index.reshape(1)).astype(attributes.dtype)]
 
         return compute
+
+
+@mxnet_operator("argmax_channel")
+def define_argmax_channel(attributes: MxnetAttributes) -> Compute:
+    """The place of the greatest along axis 1."""
+    return lambda x: [x[0].argmax(axis=1).astype(attributes.dtype)]
 
 
 _define_extreme("argmax", False)

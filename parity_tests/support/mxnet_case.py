@@ -20,6 +20,7 @@ class Case:
         values: range of the operands.
         outputs: number of results.
         integers: operands that hold small whole numbers.
+        whole: operands that MXNet is given as int32.
         halved: these are divided by two and moved to both sides of zero.
     """
 
@@ -31,6 +32,7 @@ class Case:
     outputs: int = 1
     integers: tuple[str, ...] = ()
     halved: bool = False
+    whole: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         written = ",".join(f"{key}={value}" for key, value in self.attrs.items())

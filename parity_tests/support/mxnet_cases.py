@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from facecvt.parity_tests.support.mxnet_case import Case, batch_norm, conv, data, deconv, pair
 from facecvt.parity_tests.support.mxnet_elementwise_cases import ELEMENTS
+from facecvt.parity_tests.support.mxnet_later_cases import MORE
 
 X = (2, 6, 7, 9)
 CASES: list[Case] = [
@@ -261,38 +262,7 @@ CASES: list[Case] = [
         {"sizes": "(0.9,)", "clip": True, "steps": (0.4, 0.3), "offsets": (0.25, 0.75)},
         single=True,
     ),
-    *[
-        Case(
-            "_contrib_MultiBoxDetection",
-            {"data": (2, 4, 9), "moves": (2, 36), "priors": (1, 9, 4)},
-            dict(attrs),
-            single=True,
-            values=(0.1, 0.9),
-        )
-        for attrs in (
-            {},
-            {"threshold": 0.7, "nms_threshold": 0.2},
-            {"nms_threshold": 0.1, "force_suppress": True, "nms_topk": 5, "clip": False},
-            {"nms_threshold": 0, "variances": (0.2, 0.1, 0.3, 0.05), "background_id": 2},
-        )
-    ],
-    *[
-        Case(op, data(*shape), dict(attrs), single=True, values=(-0.1, 0.9))
-        for op, shape, attrs in (
-            ("_contrib_box_nms", (2, 3, 9, 6), {"overlap_thresh": 0.01}),
-            ("_contrib_box_nms", (9, 7), {"coord_start": 1, "score_index": 6, "topk": 6, "valid_thresh": 0.2}),
-            ("_contrib_box_nms", (2, 9, 6), {"in_format": "center", "out_format": "corner", "overlap_thresh": 0.3}),
-            ("_contrib_box_nms", (2, 9, 6), {"out_format": "center"}),
-            ("_contrib_box_nms", (2, 9, 6), {"topk": 0}),
-        )
-    ],
-    Case(
-        "_contrib_box_non_maximum_suppression",
-        data(2, 9, 6),
-        {"id_index": 0, "background_id": 2, "overlap_thresh": 0.1},
-        integers=("data",),
-        single=True,
-    ),
+    *MORE,
     Case("_npi_where", {"condition": (3, 1), "x": (2, 3, 4), "y": (4,)}, integers=("condition",)),
     Case("_npi_matmul", pair((2, 1, 3, 4), (5, 4, 2))),
     Case("linalg_gemm2", pair((2, 3, 4), (2, 4, 5))),

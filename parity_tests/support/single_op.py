@@ -96,7 +96,8 @@ def mxnet_sample(
         data: inputs that are fed.
         labels: inputs that exist in training only; MXNet gets their array, the converted model does not.
         outputs: how many outputs of the node are outputs of the model.
-        dtype: what MXNet computes in; float64 leaves its oneDNN kernels aside, which lack some forms.
+        dtype: what MXNet computes in, arrays of int32 apart; float64 leaves its oneDNN kernels aside, which lack some
+            forms.
     """
     skip_without("mxnet")
     from facecvt.converters.compat_mxnet import import_mxnet
@@ -119,7 +120,11 @@ def mxnet_sample(
     aux_names = names[-len(AUX_INPUTS[op]) :] if op in AUX_INPUTS else []
     bound = mx.sym.load(str(path)).bind(
         mx.cpu(),
-        args={name: mx.nd.array(array, dtype=dtype) for name, array in arrays.items() if name not in aux_names},
+        args={
+            name: mx.nd.array(array, dtype="int32" if array.dtype == np.int32 else dtype)
+            for name, array in arrays.items()
+            if name not in aux_names
+        },
         aux_states={name: mx.nd.array(arrays[name], dtype=dtype) for name in aux_names},
     )
     expected = [output.asnumpy().astype(np.float32) for output in bound.forward(is_train=False)]
