@@ -16,7 +16,7 @@ fails as well, the layers of the part are tried one by one, and one that fails o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -129,6 +129,34 @@ class OwnErrors:
         if problem:
             self.by_oracle.append(problem)
         return dict(results)
+
+
+class ForcedGraph:
+    """Layers of one graph, each fed what is given, for whoever has all values at hand.
+
+    Args:
+        graph: not changed.
+        forced: names of values that are fed where they are read.
+        wanted: names of values to compute.
+    """
+
+    def __init__(self, graph: Graph, forced: Collection[str], wanted: Sequence[str]) -> None:
+        self._layers = Cutter(graph).cut(tuple(wanted), set(forced))
+
+    def run(self, feeds: Mapping[str, NumpyArray], given: Mapping[str, NumpyArray]) -> dict[str, NumpyArray]:
+        """Compute every wanted value from what is given.
+
+        Args:
+            feeds: the graph's inputs by name.
+            given: forced values by name, in the graph's arrangement.
+
+        Raises:
+            RunFailedError: neither ONNX Runtime nor the oracle can compute them on these.
+            UnsupportedOperatorsError: neither knows an operator.
+            FrameworkMissingError: ONNX Runtime is not installed.
+        """
+        fed = {**feeds, **{name: np.asarray(array, np.float32) for name, array in given.items()}}
+        return computed(self._layers, {name: fed[name] for name in self._layers.inputs})[0]
 
 
 def computed(layers: CutLayers, given: Mapping[str, NumpyArray]) -> tuple[dict[str, NumpyArray], str]:
