@@ -1,6 +1,7 @@
 """MXNet: elements picked by computed places, orders, blocks of pixels as channels and parts between places.
 
-Source: ``src/operator/tensor/{indexing_op,ordering_op-inl,matrix_op-inl}.h`` of MXNet 1.9.1; the tests hold each against it.
+Source: ``src/operator/tensor/{indexing_op,ordering_op-inl,matrix_op-inl}.h`` of MXNet 1.9.1; the tests hold each
+against it.
 """
 
 from __future__ import annotations
