@@ -91,10 +91,19 @@ class FrameworkNames:
 
     def parameter(self, layer: Layer, parameter: Parameter, *, twin: bool = False) -> str:
         """The parameter's name in the framework's state; its second one where ``twin``."""
-        name = self.twin(layer.name) if twin and self.twin else self.layer(layer.name)
+        if twin and self.twin:
+            return self.twin(layer.name) + self.ending(parameter.role)
+        return self.key(layer.name, parameter.role)
+
+    def key(self, layer: str, role: str) -> str:
+        """The name in the framework's state of what a layer, by its canonical name, has in a role."""
+        return self.layer(layer) + self.ending(role)
+
+    def ending(self, role: str) -> str:
+        """What follows a layer's name in that of its parameter, separator included."""
         if self.endings is not None:
-            return name + self.endings[parameter.role]
-        return f"{name}{SEPARATORS[self.framework]}{LEAVES[self.framework][parameter.role]}"
+            return self.endings[role]
+        return f"{SEPARATORS[self.framework]}{LEAVES[self.framework][role]}"
 
     def stored_shape(self, layer: Layer, parameter: Parameter) -> tuple[int, ...]:
         """The shape in which the framework stores the canonical array."""

@@ -2,7 +2,8 @@
 
     1. Keys without their numbers are held against one small net of each family, in each framework's names and under
        every prefix that the keys suggest. What is nothing like a family costs no more than that.
-    2. The architectures of the families that are left are compared in full, nearest first, and their options solved for
+    2. Families whose options are too many to be tried read them off the state (``Family.told``). The architectures of
+       the families that are left are compared in full, nearest first, and their options solved for
        (state_options.py). Where nothing differs but what training leaves behind, the state is recognised.
     3. Options that change the net without changing names and shapes, such as an output of length 1, are open: every
        reading is a candidate.
@@ -100,16 +101,20 @@ class StateRecognition:
         }
 
     def reading(self, asked: ArchitectureSpec) -> StateRecognition | None:
-        """The same with the one candidate that has the open options of an architecture; None where none has.
+        """The same with the candidates that have the open options of an architecture; None where none has.
 
         Args:
-            asked: what a user named; what shapes tell, such as the length of the embedding, may be otherwise.
+            asked: what a user named; what shapes tell, such as the length of the embedding, may be otherwise. So may
+                an option of which no value that is open is the architecture's: it stays open.
         """
-        for candidate in self.candidates:
-            net = candidate.architecture
-            if net.name == asked.name and all(net.options[name] == asked.options[name] for name in self.open_options):
-                return replace(self, candidates=(candidate,))
-        return None
+        settled = [name for name, values in self.open_options.items() if asked.options.get(name) in values]
+        chosen = tuple(
+            each
+            for each in self.candidates
+            if each.architecture.name == asked.name
+            and all(each.architecture.options[name] == asked.options[name] for name in settled)
+        )
+        return replace(self, candidates=chosen) if chosen else None
 
     def as_json(self) -> dict[str, Any]:
         """The recognition as a JSON object."""
@@ -186,9 +191,11 @@ def compared_with(shapes: Shapes, framework: str | None, asked: ArchitectureSpec
         framework: whose file it is.
         asked: the architecture; its open options are kept.
     """
-    place = best_place(families()[asked.family], patterns_by_prefix(shapes), framework)
+    place = best_place(families()[asked.family], patterns_by_prefix(shapes), shapes, framework)
     fitting = Fitting(place.framework, under(shapes, place.prefix))
-    whole = recognition([fitted(fitting.start(asked), place, fitting, shapes)])
+    starts = [fitting.start(net) for net in (asked, *(net for net in place.nets if net.name == asked.name))]
+    start = min(starts, key=lambda each: each.difference.cost)
+    whole = recognition([fitted(start, place, fitting, shapes)])
     return whole if whole is None or not whole.exact else whole.reading(asked)
 
 

@@ -28,6 +28,7 @@ from facecvt.reference_models.naming import FRAMEWORKS, FrameworkNames
 
 if TYPE_CHECKING:
     from facecvt.reference_models.skeleton import Skeleton
+    from facecvt.reference_models.state_view import StateView
 
 
 @dataclass(frozen=True)
@@ -297,6 +298,11 @@ class Family:
         patterns: upstream names with numbers inside.
         derive: sets what else follows from an architecture's options, such as its contracts and stages.
         named: what a lower-case name stands for that no pattern can read, as an architecture and an alias of it.
+        told: which of its architectures, with which options, a state's keys and shapes tell, the plainest first; each
+            is then compared in full. May raise LookupError or ValueError, or yield nothing, for what is none of them.
+            None where trying (state_options.py) finds the options.
+        alike: other options of a net that give the same keys and shapes, where the values of an option are too many
+            to be tried; the likeliest first.
     """
 
     name: str
@@ -309,6 +315,8 @@ class Family:
     patterns: Sequence[NamePattern] = ()
     derive: Callable[[ArchitectureSpec], ArchitectureSpec] | None = None
     named: Callable[[str], tuple[str, Alias] | None] | None = None
+    told: Callable[[StateView], Iterable[ArchitectureSpec]] | None = None
+    alike: Callable[[ArchitectureSpec], Iterable[Mapping[str, Any]]] | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ with the family's countable options (SE or not, which output) as they fit best, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from facecvt.reference_models.naming import FRAMEWORKS
 from facecvt.reference_models.spec import ArchitectureSpec, Family, families
 from facecvt.reference_models.state_keys import DIGITS, Shapes, expected_state, patterns, prefixes, under
 from facecvt.reference_models.state_options import REFUSALS, UNSEEN, is_number, smallest, vocabulary
+from facecvt.reference_models.state_view import StateView
 
 LEAST_LIKENESS = 0.3  # of the keys' patterns, for a family to be looked at
 NEAR_THE_BEST = 0.6  # of the best family's likeness, likewise
@@ -32,6 +34,7 @@ class Place:
         prefix: of the keys that count.
         options: the countable ones of the family that make its keys most alike.
         likeness: of the keys, from 0 to 1.
+        nets: what the family reads off the keys and shapes, where it does; these alone are looked at then.
     """
 
     family: Family
@@ -39,6 +42,7 @@ class Place:
     prefix: str
     options: Mapping[str, Any]
     likeness: float
+    nets: tuple[ArchitectureSpec, ...] = ()
 
     def architectures(self, count: int) -> list[ArchitectureSpec]:
         """The family's architectures with the options, as far as they take them.
@@ -46,6 +50,8 @@ class Place:
         Args:
             count: of the state's keys; of many architectures, those are taken whose depth suggests as many.
         """
+        if self.nets:
+            return list(self.nets)
         found = []
         for architecture in self.family.architectures:
             options = {name: value for name, value in self.options.items() if name in architecture.options}
@@ -75,7 +81,7 @@ def likely_places(shapes: Shapes, framework: str | None) -> list[Place]:
         framework: whose file it is; of equal likeness, its names count.
     """
     found = patterns_by_prefix(shapes)
-    places = [best_place(family, found, framework) for family in families().values()]
+    places = [best_place(family, found, shapes, framework) for family in families().values()]
     if max(place.likeness for place in places) < LEAST_LIKENESS:  # names may depend on options altogether
         places = [with_countable_options(place, found[place.prefix]) for place in places]
     least = max(LEAST_LIKENESS, NEAR_THE_BEST * max(place.likeness for place in places))
@@ -87,8 +93,15 @@ def patterns_by_prefix(shapes: Shapes) -> dict[str, set[str]]:
     return {prefix: patterns(under(shapes, prefix)) for prefix in prefixes(shapes)}
 
 
-def best_place(family: Family, found: Mapping[str, set[str]], framework: str | None) -> Place:
-    """The framework's names, the prefix and the options under which a state is most like a family."""
+def best_place(family: Family, found: Mapping[str, set[str]], shapes: Shapes, framework: str | None) -> Place:
+    """The framework's names, the prefix and the options under which a state is most like a family.
+
+    Args:
+        family: whose nets.
+        found: what the keys look like under each prefix.
+        shapes: name -> shape of every array, as the file has them.
+        framework: whose file it is.
+    """
     best = Place(family, framework or FRAMEWORKS[0], "", {}, -1.0)
     for names in sorted(FRAMEWORKS, key=lambda name: name != framework):
         if best.likeness > PLAINLY_ALIKE:
@@ -98,9 +111,24 @@ def best_place(family: Family, found: Mapping[str, set[str]], framework: str | N
                 share = likeness(own, theirs)
                 if share > best.likeness:
                     best = Place(family, names, prefix, {}, share)
-    if LEAST_LIKENESS <= best.likeness < 1.0:
-        return with_countable_options(best, found[best.prefix])
-    return best
+    if best.likeness < LEAST_LIKENESS:
+        return best
+    told = with_told_nets(best, found[best.prefix], shapes)
+    if told is not None or best.likeness == 1.0 or family.told is not None:
+        return told or best
+    return with_countable_options(best, found[best.prefix])
+
+
+def with_told_nets(place: Place, theirs: set[str], shapes: Shapes) -> Place | None:
+    """The place with the nets that the family reads off the state; None where it reads none that is more alike."""
+    if place.family.told is None:
+        return None
+    view = StateView(smallest(place.family).names(place.framework), under(shapes, place.prefix))
+    nets: list[ArchitectureSpec] = []
+    with suppress(*REFUSALS):
+        nets.extend(place.family.told(view))
+    share = likeness(state_patterns(nets[0], place.framework), theirs) if nets else -1.0
+    return replace(place, nets=tuple(nets), likeness=share) if share >= place.likeness else None
 
 
 def with_countable_options(place: Place, theirs: set[str]) -> Place:

@@ -7,7 +7,7 @@ convolutions are dilated, is open: weights cannot tell it. Every value of it giv
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import product
+from itertools import islice, product
 from typing import Any
 
 from facecvt.reference_models.layers import Layer
@@ -48,7 +48,11 @@ def readings(net: ArchitectureSpec, framework: str) -> list[ArchitectureSpec]:
             found.append(net.with_options(**options))
         if len(found) == MOST_CANDIDATES:
             break
-    return found
+    alike = families()[net.family].alike
+    if alike is not None:
+        others = islice(alike(net), MOST_CANDIDATES)
+        found += [each.with_options(**options) for options in others for each in found]
+    return found[:MOST_CANDIDATES]
 
 
 class Same:

@@ -63,13 +63,14 @@ def read_state(files: TorchFiles, asked: str | None = None, *, name: str | None 
         found = compared_with(shapes, "torch", wanted)
     if found is None or not found.exact:
         raise WeightsError(refusal(path, found, asked))
-    if found.ambiguous and asked is None:
+    if found.ambiguous:
         listed = "; ".join(called(str(each), each.names) for each in found.candidates[:MOST_NAMED])
         more = len(found.candidates) - MOST_NAMED
         warnings.append(
             f"{path.name} has the names and shapes of {len(found.candidates)} nets: {listed}"
             + (f"; and {more} more" if more > 0 else "")
-            + ". Taken for the first; --arch NAME says otherwise"
+            + ". Taken for the first"
+            + ("; --arch NAME says otherwise" if asked is None else "")
         )
     if found.leftovers:
         left = ", ".join(f"{each.name} ({each.what})" for each in found.leftovers[:MOST_NAMED])

@@ -42,6 +42,7 @@ from facecvt.reference_models.spec import (
 
 if TYPE_CHECKING:
     from facecvt.reference_models.skeleton import Skeleton
+    from facecvt.reference_models.state_view import StateView
 
 BLAZE_FILTERS = ((24, 24), (24, 24), (24, 48, 2), (48, 48), (48, 48))
 DOUBLE_BLAZE_FILTERS = (
@@ -52,6 +53,7 @@ DOUBLE_BLAZE_FILTERS = (
     (96, 24, 96),
     (96, 24, 96),
 )
+NECK_LAYERS = {"fpn": ".conv1_fpn", "ssh": "1.conv0_ssh"}  # a convolution of each part of a neck
 NECKS = ("none", "only_fpn", "only_ssh", "fpn_ssh")
 ACTS = {"relu": ("Relu", {}), "relu6": ("Clip", {"min": 0.0, "max": 6.0}), "hard_swish": ("HardSwish", {})}
 LEAKY = ("LeakyRelu", {"alpha": 0.01})
@@ -294,6 +296,25 @@ def candidates(skeleton: Skeleton) -> Iterator[ArchitectureSpec]:
                 yield spec.with_options(act=act)
 
 
+def told(view: StateView) -> Iterator[ArchitectureSpec]:
+    """The network whose rows, kernels and neck are those of a state; its activations leave no trace."""
+    dw, wide = ".conv_dw.0", True
+    if not view.has(f"backbone.blaze_.0{dw}._conv"):
+        dw, wide = ".conv_dw_pair.0", False
+    filters: dict[str, list[tuple[int, ...]]] = {"blaze_": [], "double_blaze_": []}
+    for kind, ends in (("blaze_", ("conv_pw",)), ("double_blaze_", ("conv_pw", "conv_pw2"))):
+        for layer in view.numbered(f"backbone.{kind}.{{}}{dw}._conv"):
+            block = layer.removesuffix(f"{dw}._conv")
+            widths = (view.kernel(layer)[0], *(view.kernel(f"{block}.{end}._conv")[0] for end in ends))
+            filters[kind].append((*widths, 2) if view.has(f"{block}._shortcut.1._conv") else widths)
+    parts = [part for part in ("fpn", "ssh") if view.has(f"neck.{part}{NECK_LAYERS[part]}._conv")]
+    neck = "none" if not parts else "fpn_ssh" if len(parts) > 1 else f"only_{parts[0]}"
+    yield (FPN_SSH if parts else PLAIN).with_options(
+        blaze_filters=tuple(filters["blaze_"]), double_blaze_filters=tuple(filters["double_blaze_"]),
+        use_5x5kernel=wide, neck_type=neck,
+    )  # fmt: skip
+
+
 FAMILY = Family(
     name="blazeface",
     architectures=(PLAIN, FPN_SSH),
@@ -304,4 +325,5 @@ FAMILY = Family(
     torch_class=torch_class,
     patterns=tuple(patterns()),
     derive=derive,
+    told=told,
 )

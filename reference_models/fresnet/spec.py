@@ -22,6 +22,7 @@ from facecvt.reference_models.fresnet.listing import layers
 from facecvt.reference_models.fresnet.names import NAMES
 from facecvt.reference_models.fresnet.recognition import candidates
 from facecvt.reference_models.fresnet.spelling import named
+from facecvt.reference_models.fresnet.told import told
 from facecvt.reference_models.fresnet.variants import (
     BOTTLENECK_FROM,
     LATER_DEPTHS,
@@ -197,4 +198,5 @@ FAMILY = Family(
     torch_class=torch_class,
     derive=derive,
     named=named,
+    told=told,
 )

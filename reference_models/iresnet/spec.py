@@ -25,6 +25,7 @@ from facecvt.reference_models.spec import (
 
 if TYPE_CHECKING:
     from facecvt.reference_models.skeleton import Skeleton
+    from facecvt.reference_models.state_view import StateView
 
 WIDTHS = (64, 128, 256, 512)
 UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 200: (6, 26, 60, 6)}
@@ -136,6 +137,15 @@ def candidates(skeleton: Skeleton) -> Iterator[ArchitectureSpec]:
             yield spec.with_options(embedding_size=size, normalize=skeleton.normalised)
 
 
+def told(view: StateView) -> Iterator[ArchitectureSpec]:
+    """The network with as many units in each stage and as long an embedding as a state."""
+    units = tuple(len(list(view.numbered(f"layer{stage}.{{}}.conv1"))) for stage in range(1, len(WIDTHS) + 1))
+    length = view.shape("features", "scale")
+    for spec in ARCHITECTURES:
+        if length is not None and units == tuple(stage.units for stage in spec.stages):
+            yield spec.with_options(embedding_size=length[0])
+
+
 ARCHITECTURES = tuple(
     architecture(f"iresnet{depth}", f"LResNet{depth}E-IR", units, upstream_aliases(depth))
     for depth, units in UNITS.items()
@@ -149,4 +159,5 @@ FAMILY = Family(
     build=build,
     candidates=candidates,
     torch_class=torch_class,
+    told=told,
 )

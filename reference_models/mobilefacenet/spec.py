@@ -7,8 +7,9 @@ depthwise one over the whole map and a 1x1 one to the embedding, each with its B
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
 from facecvt.converters.contract import InputContract
@@ -28,12 +29,14 @@ from facecvt.reference_models.spec import (
 
 if TYPE_CHECKING:
     from facecvt.reference_models.skeleton import Skeleton
+    from facecvt.reference_models.state_view import StateView
 
 # expansion, channels, bottlenecks, stride of the first
 Row = tuple[int, int, int, int]
 SETTING: tuple[Row, ...] = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
 STEM, LAST = 64, 512  # channels of the first and the last map
 FIRST_SIZE, LAST_SIZE = 56, 7
+HALVINGS = 3  # from the first size to the last
 
 SHAPE = ("batch", 3, 112, 112)
 CONTRACT = InputContract("x", SHAPE, layout="NCHW", color="RGB", mean=(127.5,), scale=(1 / 127.5,))
@@ -152,17 +155,14 @@ def setting_of(skeleton: Skeleton) -> tuple[Row, ...] | None:
     widths = [piece.shapes["weight"][0] for piece in convs]
     if len(convs) < 8 or (len(convs) - 5) % 3:
         return None
-    rows: list[Row] = []
-    for place in range(2, len(convs) - 3, 3):
-        expansion, out = widths[place] // widths[place - 1], widths[place + 2]
-        stride = convs[place + 1].attributes["strides"][0]
-        if expansion == 0:
-            return None
-        if rows and stride == 1 and rows[-1][:2] == (expansion, out):
-            rows[-1] = (expansion, out, rows[-1][2] + 1, rows[-1][3])
-        else:
-            rows.append((expansion, out, 1, stride))
-    return tuple(rows) if math.prod(row[3] for row in rows) == FIRST_SIZE // LAST_SIZE else None
+    units = range(2, len(convs) - 3, 3)
+    rows = joined(
+        (widths[place] // widths[place - 1], widths[place + 2], 1, convs[place + 1].attributes["strides"][0])
+        for place in units
+    )
+    if not all(row[0] for row in rows) or math.prod(row[3] for row in rows) != FIRST_SIZE // LAST_SIZE:
+        return None
+    return rows
 
 
 def candidates(skeleton: Skeleton) -> Iterator[ArchitectureSpec]:
@@ -170,6 +170,60 @@ def candidates(skeleton: Skeleton) -> Iterator[ArchitectureSpec]:
     size, setting = skeleton.output_width(), setting_of(skeleton)
     if size is not None and setting and sum(skeleton.count("PRelu").values()) == 3 + 2 * sum(row[2] for row in setting):
         yield MOBILEFACENET.with_options(embedding_size=size, setting=setting, normalize=skeleton.normalised)
+
+
+def told(view: StateView) -> Iterator[ArchitectureSpec]:
+    """The network with the expansions and channels that a state tells, at published or else the likeliest strides."""
+    rows: list[tuple[int, int, int]] = []
+    for name in view.numbered("blocks.{}.conv.0"):
+        inner, channels, _ = view.kernel(name)
+        row = (inner // channels, view.kernel(name.removesuffix("0") + "6")[0])
+        if rows and rows[-1][:2] == row:
+            rows[-1] = (*row, rows[-1][2] + 1)
+        else:
+            rows.append((*row, 1))
+    if not rows:
+        return
+    setting = SETTING if tuple(rows) == tuple(row[:3] for row in SETTING) else next(strided(rows))
+    yield MOBILEFACENET.with_options(setting=setting, embedding_size=view.kernel("linear1.conv")[0])
+
+
+def alike(spec: ArchitectureSpec) -> Iterator[dict[str, Any]]:
+    """Settings that differ in strides alone, which weights do not tell; the published one stands for itself."""
+    if spec.options["setting"] != SETTING:
+        plain = joined((*row[:3], 1) for row in spec.options["setting"])
+        rows = [(expansion, channels, count) for expansion, channels, count, _ in plain]
+        yield from ({"setting": setting} for setting in strided(rows) if setting != spec.options["setting"])
+
+
+def strided(rows: Sequence[tuple[int, int, int]]) -> Iterator[tuple[Row, ...]]:
+    """The rows with every choice of strides that leads to the last map, the likeliest first.
+
+    A map is halved three times: rather once each at three rows than twice at one, rather at rows that widen than at
+    others, rather early than late. Where there are fewer than three rows, their bottlenecks count as rows.
+    """
+    if len(rows) < HALVINGS:
+        rows = [(expansion, channels, 1) for expansion, channels, count in rows for _ in range(count)]
+    widens = [
+        place == 0 or row[1] > rows[place - 1][1] or row[0] > rows[place - 1][0] for place, row in enumerate(rows)
+    ]
+    choices = sorted(
+        combinations_with_replacement(range(len(rows)), HALVINGS),
+        key=lambda halved: (-len(set(halved)), sum(not widens[place] for place in halved), halved),
+    )
+    for halved in choices:
+        yield joined((*row, 2 ** halved.count(place)) for place, row in enumerate(rows))
+
+
+def joined(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """The same bottlenecks with a row for those of one kind that follow each other without a stride."""
+    found: list[Row] = []
+    for expansion, channels, count, stride in rows:
+        if found and stride == 1 and found[-1][:2] == (expansion, channels):
+            found[-1] = (expansion, channels, found[-1][2] + count, found[-1][3])
+        else:
+            found.append((expansion, channels, count, stride))
+    return tuple(found)
 
 
 FAMILY = Family(
@@ -181,6 +235,8 @@ FAMILY = Family(
     candidates=candidates,
     torch_class=torch_class,
     derive=derive,
+    told=told,
+    alike=alike,
     patterns=(
         NamePattern(r"ffc_mobilefacenet_(?P<embedding_size>\d+)", "mobilefacenet", "torch", {"normalize": True}),
         NamePattern(r"insightface_arcface_paddle_mobilefacenet_(?P<embedding_size>\d+)", "mobilefacenet", "paddle"),

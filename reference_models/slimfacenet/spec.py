@@ -17,6 +17,7 @@ from facecvt.reference_models.spec import Alias, ArchitectureSpec, Family, Sourc
 
 if TYPE_CHECKING:
     from facecvt.reference_models.skeleton import Skeleton
+    from facecvt.reference_models.state_view import StateView
 
 # width -> channels of the first row of units and of the others
 CHANNELS: Mapping[float, tuple[int, int]] = {1.0: (64, 128), 0.9: (56, 116), 0.75: (48, 96), 0.6: (40, 76)}
@@ -186,12 +187,25 @@ def codes_of(skeleton: Skeleton) -> tuple[float, tuple[int, ...]] | None:
 def candidates(skeleton: Skeleton) -> Iterator[ArchitectureSpec]:
     """The published one with these codes, else the first one with the codes for an option."""
     found, size = codes_of(skeleton), skeleton.output_width()
-    if found is None or size is None:
-        return
-    width, codes = found
+    if found is not None and size is not None:
+        yield with_codes(*found).with_options(embedding_size=size, relu=bool(skeleton.count("Relu")))
+
+
+def with_codes(width: float, codes: tuple[int, ...]) -> ArchitectureSpec:
+    """The published architecture of a width and codes, else the first one with them."""
     named = {arch: spec for spec, arch in zip(ARCHITECTURES, ARCHS.values(), strict=True)}
-    spec = named.get(found, ARCHITECTURES[0])
-    yield spec.with_options(embedding_size=size, width=width, arch=codes, relu=bool(skeleton.count("Relu")))
+    return named.get((width, codes), ARCHITECTURES[0]).with_options(width=width, arch=codes)
+
+
+def told(view: StateView) -> Iterator[ArchitectureSpec]:
+    """The architecture whose codes are those of the widenings and gates that a state's keys and shapes have."""
+    codes = []
+    for place in range(1, UNITS + 1):
+        inner, channels, _ = view.kernel(f"residual_unit{place}.expand.conv")
+        codes.append(inner // channels - 2 + view.has(f"residual_unit{place}.se.conv1"))
+    first, last = (view.kernel(f"residual_unit{place}.linear.conv")[0] for place in (1, UNITS))
+    width = {channels: width for width, channels in CHANNELS.items()}[first, last]
+    yield with_codes(width, tuple(codes)).with_options(embedding_size=view.kernel("linear_conv1x1.conv")[0])
 
 
 FAMILY = Family(
@@ -203,4 +217,5 @@ FAMILY = Family(
     candidates=candidates,
     torch_class=torch_class,
     derive=derive,
+    told=told,
 )
