@@ -27,9 +27,10 @@ from facecvt.converters.writers.to_onnx import element_type
 from facecvt.parity_tests.diff.layer import CutLayers, Cutter
 from facecvt.parity_tests.metrics import Metrics, compare
 from facecvt.parity_tests.runtimes.runtime import RunFailedError, first_line
-from facecvt.parity_tests.runtimes.runtime_ort import PIP_COMMAND, SEVERITY_ERROR, THREADS
+from facecvt.parity_tests.runtimes.runtime_ort import PIP_COMMAND, THREADS
 
 PREFIX = "given/"
+SEVERITY_FATAL = 4  # what it refuses is raised, and told from there
 MOST_BYTES = 1 << 26  # of values that wait for their part
 
 
@@ -200,7 +201,7 @@ def run_onnxruntime(model: bytes, feeds: Mapping[str, NumpyArray], wanted: Itera
         raise FrameworkMissingError("onnxruntime", "compute each layer's own error", PIP_COMMAND) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
-    options.log_severity_level = SEVERITY_ERROR
+    options.log_severity_level = SEVERITY_FATAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.enable_cpu_mem_arena = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
