@@ -36,6 +36,7 @@ def convert(
     safetensors: bool = False,
     batch: int | None = None,
     fold_bn: bool = False,
+    fp16: bool = False,
     preprocess: Literal["keep", "strip", "add"] = "keep",
     arch: Literal["auto", "none"] = "auto",
     verify: bool = True,
@@ -57,6 +58,7 @@ def convert(
         safetensors: PyTorch target: write ``weights.safetensors`` as well.
         batch: ONNX target: batch size to fix; None leaves it free.
         fold_bn: ONNX target: fold each BatchNormalization into the layer before it.
+        fp16: ONNX target: compute in float16 where that is safe; inputs and outputs stay float32.
         preprocess: "strip" takes the normalisation of the input out of the graph, "add" puts it in.
         arch: PyTorch target: "auto" gives a recognised architecture the public class and its state_dict keys.
         verify: run both sides.
@@ -83,6 +85,7 @@ def convert(
         safetensors=safetensors,
         batch=batch,
         fold_bn=fold_bn,
+        fp16=fp16,
         preprocess=preprocess,
         arch=arch,
         verify=verify,

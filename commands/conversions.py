@@ -30,6 +30,7 @@ CUT = click.option(
     "--cut-at", metavar="NAME", multiple=True, help="Make this value an output and leave out what follows, repeatable."
 )
 BATCH = click.option("--batch", type=click.IntRange(min=1), help="Fix the batch size.  [default: free]")
+FP16 = click.option("--fp16", is_flag=True, help="Compute in float16 where that is safe; half the size.")
 FOLD_BN = click.option("--fold-bn", is_flag=True, help="Fold each BatchNormalization into the layer before it.")
 PREPROCESS = click.option(
     "--preprocess",
@@ -55,7 +56,14 @@ SOURCE_ARCH = click.option(
     help="The reference architecture that bare weights are of; auto finds out.",
 )
 
-TARGET_OPTIONS = {"opset": OPSET, "batch": BATCH, "fold_bn": FOLD_BN, "safetensors": SAFETENSORS, "arch": ARCH}
+TARGET_OPTIONS = {
+    "opset": OPSET,
+    "batch": BATCH,
+    "fold_bn": FOLD_BN,
+    "fp16": FP16,
+    "safetensors": SAFETENSORS,
+    "arch": ARCH,
+}
 
 
 def conversion(source: str, target: str) -> click.Command:

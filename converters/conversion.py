@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from facecvt.converters.contract import InputContract
 from facecvt.converters.errors import UsageError
 from facecvt.converters.graph import Graph
 from facecvt.converters.targets import SOURCES, WriteOptions, writer_for
+
+if TYPE_CHECKING:
+    from facecvt.converters.passes.to_half import HalfPlan
 
 
 class Architecture(Protocol):
@@ -64,6 +67,7 @@ class Conversion:
         warnings: what the user should know.
         source_contracts: the same of the source; they differ in ``in_graph`` where the normalisation was moved.
         recognised: name of the reference architecture whose public names were used, else None.
+        half: what of an ONNX target computes in float16; None where nothing does.
     """
 
     source_framework: str
@@ -78,6 +82,7 @@ class Conversion:
     warnings: list[str] = field(default_factory=list)
     recognised: str | None = None
     source_contracts: list[InputContract] | None = None
+    half: HalfPlan | None = None
 
 
 def convert_files(
@@ -93,6 +98,7 @@ def convert_files(
     cut_at: Sequence[str] = (),
     batch: int | None = None,
     fold_bn: bool = False,
+    fp16: bool = False,
     preprocess: str = "keep",
     recogniser: Recogniser | None = None,
     reader: Callable[[], tuple[Any, Graph]] | None = None,
@@ -112,6 +118,7 @@ def convert_files(
         cut_at: values of an MXNet or Paddle source that become the outputs; see cutting.py.
         batch: batch size to fix; None leaves it as the source has it.
         fold_bn: fold every BatchNormalization that can be into the layer before it.
+        fp16: of an ONNX target: compute in float16 where that is safe (passes/to_half.py).
         preprocess: "strip" takes the normalisation out of the graph, "add" puts it in, "keep" leaves it.
         recogniser: tells which reference architecture a graph is; it may complete the
             input contract with what the architecture declares.
@@ -145,7 +152,10 @@ def convert_files(
         from facecvt.converters.passes.fix_batch import fix_batch
 
         fix_batch(graph, batch)
-    written = write(graph, Path(target), WriteOptions(opset, safetensors, recognised, progress))
+    options = WriteOptions(opset, fp16, safetensors, recognised, progress)
+    written = write(graph, Path(target), options)
+    if written.half is not None:
+        graph.warnings.append(written.half.warning())
     return Conversion(
         source_framework=source_framework,
         source_model=model,
@@ -159,6 +169,7 @@ def convert_files(
         warnings=list(graph.warnings),
         recognised=recognised.name if recognised is not None else None,
         source_contracts=[replace(item, in_graph=fed_pixels[item.name]) for item in graph.contracts],
+        half=written.half,
     )
 
 

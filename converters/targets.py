@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from facecvt.converters.conversion import Architecture
     from facecvt.converters.graph import Graph
+    from facecvt.converters.passes.to_half import HalfPlan
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,14 @@ class WriteOptions:
 
     Attributes:
         opset: of an ONNX target.
+        fp16: ONNX: compute in float16 where that is safe.
         safetensors: PyTorch: write ``weights.safetensors`` as well.
         architecture: the recognised architecture whose public names are wanted, None for the source's own.
         progress: called with a stage's name, the bytes done and the bytes in all.
     """
 
     opset: int = 13
+    fp16: bool = False
     safetensors: bool = False
     architecture: Architecture | None = None
     progress: Callable[[str, int, int], None] = field(default=lambda stage, done, total: None)
@@ -66,17 +69,19 @@ class Written:
     Attributes:
         files: every file written; the one that a runtime opens comes first.
         taps: canonical value name -> where the target holds that value, as its runtime spells it.
+        half: what of the target computes in float16; None where nothing does.
     """
 
     files: list[Path]
     taps: dict[str, str]
+    half: HalfPlan | None = None
 
 
 Writer = Callable[["Graph", Path, WriteOptions], Written]
 
 SOURCES = ("mxnet", "paddle", "onnx", "torch")
 TARGETS: dict[str, Target] = {
-    "onnx": Target("ONNX", False, True, "onnxruntime", suffix=".onnx", options=("opset", "batch", "fold_bn")),
+    "onnx": Target("ONNX", False, True, "onnxruntime", suffix=".onnx", options=("opset", "batch", "fold_bn", "fp16")),
     "torch": Target("PyTorch", True, False, "torch", options=("safetensors", "arch")),
     "mxnet": Target("MXNet", True, False, "mxnet"),
     "paddle": Target("PaddlePaddle", True, True, "paddlepaddle", options=("arch",)),

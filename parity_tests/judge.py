@@ -23,25 +23,28 @@ from collections.abc import Sequence
 from facecvt.parity_tests.align import Alignment, OutputPair, Pair, Unmapped, coverage_of
 from facecvt.parity_tests.evidence import Evidence, OutputEvidence, Sample, ValueEvidence
 from facecvt.parity_tests.source import Layer
-from facecvt.parity_tests.tolerance import FEW, OUTPUT_ONE_MINUS_COS, OUTPUT_REL_RMSE, Gate, K, floor_of
+from facecvt.parity_tests.tolerance import FEW, FLOAT32, OUTPUT_REL_RMSE, Gate, K, Precision, floor_of
 from facecvt.parity_tests.verification import TensorResult, Verdict, Verification
 
 LEAST_PARAMETRIC = 0.95
 LEAST_TAPS = 0.80
 
 
-def judge(layers: Sequence[Layer], alignment: Alignment, evidence: Evidence) -> Verification:
+def judge(
+    layers: Sequence[Layer], alignment: Alignment, evidence: Evidence, precision: Precision = FLOAT32
+) -> Verification:
     """The verdict on all runs.
 
     Args:
         layers: what the source computes.
         alignment: what was to be compared.
         evidence: what the runs gave.
+        precision: what the target computes in.
     """
     by_value = {layer.value: layer for layer in layers}
-    floors = floors_of(layers, alignment, evidence)
+    floors = floors_of(layers, alignment, evidence, precision)
     taps = [
-        _judge_tap(pair, evidence.values.get(pair.layer.value), floors.get(pair.layer.value, math.inf))
+        _judge_tap(pair, evidence.values.get(pair.layer.value), floors.get(pair.layer.value, math.inf), precision)
         for pair in alignment.pairs
     ]
     outputs = [
@@ -50,6 +53,7 @@ def judge(layers: Sequence[Layer], alignment: Alignment, evidence: Evidence) -> 
             evidence.outputs.get(pair.position),
             by_value.get(pair.source or ""),
             floors.get(pair.source or "", math.inf),
+            precision,
         )
         for pair in alignment.outputs
     ]
@@ -89,13 +93,16 @@ def judge(layers: Sequence[Layer], alignment: Alignment, evidence: Evidence) -> 
     )
 
 
-def floors_of(layers: Sequence[Layer], alignment: Alignment, evidence: Evidence) -> dict[str, float]:
+def floors_of(
+    layers: Sequence[Layer], alignment: Alignment, evidence: Evidence, precision: Precision = FLOAT32
+) -> dict[str, float]:
     """Floor of every value that was measured, and of those between them that pass theirs on.
 
     Args:
         layers: what the source computes, in order.
         alignment: which output is which value.
         evidence: what the runs gave.
+        precision: what the target computes in.
     """
     figures = dict(evidence.values)
     for output in alignment.outputs:
@@ -110,15 +117,17 @@ def floors_of(layers: Sequence[Layer], alignment: Alignment, evidence: Evidence)
         if found is None:
             floors[name] = above
         elif found.exact:
-            floors[name] = 0.0
+            # What float16 makes choose otherwise (an index, a count) has no floor, and proves nothing.
+            chosen = name in precision.rounded and any(clean.metrics.rel_rmse > 0.0 for clean in found.clean)
+            floors[name] = math.inf if chosen else 0.0
         else:
             inherited = above if found.numbers_a_sample < FEW else 0.0
             measured = [clean.metrics.rel_rmse for clean in found.clean]
-            floors[name] = floor_of(measured, depths.get(name, 1), inherited)
+            floors[name] = precision.floor(name, floor_of(measured, depths.get(name, 1), inherited))
     return floors
 
 
-def _judge_tap(pair: Pair, figures: ValueEvidence | None, floor: float) -> TensorResult:
+def _judge_tap(pair: Pair, figures: ValueEvidence | None, floor: float, precision: Precision) -> TensorResult:
     layer = pair.layer
     worst = figures.worst(floor) if figures is not None else None
     if figures is not None and worst is not None:
@@ -133,8 +142,8 @@ def _judge_tap(pair: Pair, figures: ValueEvidence | None, floor: float) -> Tenso
         verdict, reason = "differ", worst.metrics.problem
     elif all(sample.metrics.elements == 0 for sample in figures.samples):
         verdict, reason = "not_comparable", "it has no elements"
-    elif math.isinf(floor):
-        verdict, reason = "not_comparable", "float32 overflows here in the source as well"
+    elif precision.costs_too_much(floor):
+        verdict, reason = "not_comparable", _without_floor(floor, precision)
     elif not Gate(worst.metrics.rel_rmse, floor):
         verdict, reason = "differ", _beyond(worst.metrics.rel_rmse, floor)
     return TensorResult(
@@ -153,9 +162,11 @@ def _judge_tap(pair: Pair, figures: ValueEvidence | None, floor: float) -> Tenso
     )
 
 
-def _judge_output(pair: OutputPair, evidence: OutputEvidence | None, layer: Layer | None, floor: float) -> TensorResult:
+def _judge_output(
+    pair: OutputPair, evidence: OutputEvidence | None, layer: Layer | None, floor: float, precision: Precision
+) -> TensorResult:
     worst = evidence.figures.worst(floor) if evidence is not None else None
-    verdict, reason = _verdict_on_output(pair, evidence, worst, floor, layer is None or layer.computed)
+    verdict, reason = _verdict_on_output(pair, evidence, worst, floor, precision, layer is None or layer.computed)
     if evidence is not None and worst is not None:
         floor = evidence.figures.floor_of(worst, floor)
     return TensorResult(
@@ -175,7 +186,12 @@ def _judge_output(pair: OutputPair, evidence: OutputEvidence | None, layer: Laye
 
 
 def _verdict_on_output(
-    pair: OutputPair, evidence: OutputEvidence | None, worst: Sample | None, floor: float, is_computed: bool
+    pair: OutputPair,
+    evidence: OutputEvidence | None,
+    worst: Sample | None,
+    floor: float,
+    precision: Precision,
+    is_computed: bool,
 ) -> tuple[Verdict, str]:
     """Verdict and reason; the first rule that holds."""
     if pair.reason is not None:
@@ -191,8 +207,8 @@ def _verdict_on_output(
         return "not_comparable", "it has no elements in any run"
     if evidence.actual.is_constant and not evidence.expected.is_constant:
         return "differ", "the target gives one constant"
-    if math.isinf(floor):
-        return "not_comparable", "float32 overflows here in the source as well"
+    if precision.costs_too_much(floor):
+        return "not_comparable", _without_floor(floor, precision)
     gate = Gate(metrics.rel_rmse, evidence.figures.floor_of(worst, floor))
     if not gate:
         return "differ", _beyond(gate.rel_rmse, gate.floor)
@@ -204,13 +220,14 @@ def _verdict_on_output(
         )
     samples = [sample.metrics for sample in evidence.figures.samples]
     rel_rmse, one_minus_cos = max(m.rel_rmse for m in samples), max(m.one_minus_cos for m in samples)
-    if rel_rmse > OUTPUT_REL_RMSE or one_minus_cos > OUTPUT_ONE_MINUS_COS:
+    greatest = max(evidence.figures.floor_of(sample, floor) for sample in evidence.figures.samples)
+    most_rel_rmse, most_one_minus_cos = precision.output_limits(greatest)
+    if rel_rmse > most_rel_rmse or one_minus_cos > most_one_minus_cos:
         limits = (
-            f"rel-RMSE {rel_rmse:.1e} (limit {OUTPUT_REL_RMSE:.0e}), "
-            f"1-cos {one_minus_cos:.1e} (limit {OUTPUT_ONE_MINUS_COS:.0e})"
+            f"rel-RMSE {rel_rmse:.1e} (limit {most_rel_rmse:.0e}), "
+            f"1-cos {one_minus_cos:.1e} (limit {most_one_minus_cos:.0e})"
         )
-        greatest = max(evidence.figures.floor_of(sample, floor) for sample in evidence.figures.samples)
-        if greatest > OUTPUT_REL_RMSE:
+        if precision is FLOAT32 and greatest > OUTPUT_REL_RMSE:
             return "not_comparable", f"float32 alone costs {greatest:.1e} here, so the limits cannot be met: {limits}"
         return "differ", f"beyond the limits of an output: {limits}"
     if is_computed and not evidence.figures.exact:
@@ -226,6 +243,14 @@ def _shows_something(evidence: OutputEvidence | None) -> bool:
     if evidence is None:
         return False
     return evidence.depends_on_input or (evidence.inputs_compared == 0 and not evidence.expected.is_constant)
+
+
+def _without_floor(floor: float, precision: Precision) -> str:
+    if precision.name == "float32":
+        return "float32 overflows here in the source as well"
+    if math.isfinite(floor):
+        return f"float16 alone costs {floor:.1e} here, so that nothing can be proven"
+    return "float16 overflows here, or makes the model choose otherwise, so that nothing can be proven"
 
 
 def _beyond(rel_rmse: float, floor: float) -> str:

@@ -90,6 +90,7 @@ def convert_and_verify(
     cut_at: Sequence[str] = (),
     batch: int | None = None,
     fold_bn: bool = False,
+    fp16: bool = False,
     preprocess: str = "keep",
     arch: str = "auto",
     verify: bool = True,
@@ -112,6 +113,7 @@ def convert_and_verify(
         cut_at: MXNet or Paddle source: values that become the outputs; what lies behind them is left out.
         batch: ONNX target: batch size to fix; None leaves it free.
         fold_bn: ONNX target: fold every BatchNormalization that can be into the layer before it.
+        fp16: ONNX target: compute in float16 where that is safe.
         preprocess: "strip" takes the normalisation of the input out of the graph, "add" puts in what the contract says.
         arch: PyTorch target: "auto" gives a recognised architecture the public class and its keys, "none" does not.
             PyTorch source: the name of the architecture that bare weights are of, "auto" to find out.
@@ -129,8 +131,8 @@ def convert_and_verify(
     asked = None if arch in ("auto", "none") else arch
     if asked is not None and source_framework != "torch":
         raise UsageError(f"arch is 'auto' or 'none', not {arch!r}; an architecture is named for PyTorch's bare weights")
-    if target_framework != "onnx" and (batch is not None or fold_bn):
-        raise UsageError("batch and fold_bn are for ONNX targets")
+    if target_framework != "onnx" and (batch is not None or fold_bn or fp16):
+        raise UsageError("batch, fold_bn and fp16 are for ONNX targets")
     if output is not None:
         output = fspath(output)
         refuse_existing(output, force)
@@ -149,6 +151,7 @@ def convert_and_verify(
             cut_at=cut_at,
             batch=batch,
             fold_bn=fold_bn,
+            fp16=fp16,
             preprocess=preprocess,
             recogniser=source_names_only if arch == "none" else public_class,
             reader=torch_reader(source, asked, inputs) if source_framework == "torch" else None,

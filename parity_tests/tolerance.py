@@ -27,6 +27,16 @@ much smaller its values are than those of the clean run on the same kind of inpu
 Values that are not floating point numbers have no rounding: they must be equal.
 
 Outputs must also meet two absolute limits, which hold whatever the floor is.
+
+A target that computes in float16 has floors of its own, measured in the same way: the model is evaluated with weights,
+operands and results rounded to float16 wherever the target does so (parity_tests/float16.py). Of a number in
+[2^e, 2^(e+1)) the error of one rounding is spread evenly over half a unit in the last place, 2^(e-11), to either side:
+
+    floor >= 2^-11 / sqrt(3)          behind a value that is rounded
+
+The absolute limits are for float32. In float16 an output's limits follow from its own floor: rel-RMSE K x floor, and
+the 1 - cos of an error of that length, 1 - sqrt(1 - (K x floor)^2). A floor above 2^-5, whose tolerance a third of the
+value would meet, proves nothing.
 """
 
 from __future__ import annotations
@@ -40,6 +50,8 @@ UNIT_ROUNDING = 2.0**-24
 OUTPUT_REL_RMSE = 2e-5
 OUTPUT_ONE_MINUS_COS = 1e-10
 MOST_RESCALED = 100.0
+HALF_ROUNDING = 2.0**-11 / math.sqrt(3.0)
+MOST_HALF_FLOOR = 2.0**-5
 FEW = 64  # numbers in one sample of a tap, below which its own measurement is left to chance
 
 
@@ -76,6 +88,37 @@ def floor_of_run(floor: float, clean_scale: float, scale: float) -> float:
     if clean_scale <= scale:
         return floor
     return floor * (min(clean_scale / scale, MOST_RESCALED) if scale > 0.0 else MOST_RESCALED)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a target computes in.
+
+    Attributes:
+        name: "float32", or "float16" where any of it is.
+        rounded: names of the source's values that are rounded to float16, or computed from such.
+    """
+
+    name: str = "float32"
+    rounded: frozenset[str] = frozenset()
+
+    def floor(self, value: str, floor: float) -> float:
+        """Floor of a value, not below what one rounding costs where it is rounded."""
+        return max(floor, HALF_ROUNDING) if value in self.rounded else floor
+
+    def costs_too_much(self, floor: float) -> bool:
+        """Whether rounding alone may change so much that nothing can be proven."""
+        return not math.isfinite(floor) or (self.name == "float16" and floor > MOST_HALF_FLOOR)
+
+    def output_limits(self, floor: float) -> tuple[float, float]:
+        """(rel-RMSE, 1 - cos) that an output may have at most, given its floor."""
+        if self.name == "float32":
+            return OUTPUT_REL_RMSE, OUTPUT_ONE_MINUS_COS
+        length = min(K * floor, 1.0)
+        return length, 1.0 - math.sqrt(1.0 - length * length)
+
+
+FLOAT32 = Precision()
 
 
 @dataclass(frozen=True)

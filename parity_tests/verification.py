@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from facecvt.parity_tests.align import Coverage, Unmapped
 from facecvt.parity_tests.metrics import Metrics, bits_lost
 from facecvt.parity_tests.tolerance import Gate
+
+if TYPE_CHECKING:
+    from facecvt.converters.passes.to_half import HalfPlan
 
 Verdict = Literal["agree", "differ", "not_comparable", "not_verified"]
 NOTHING_COVERED = Coverage(0.0, 0.0)
@@ -91,6 +94,7 @@ class Verification:
         rows_compared: how many rows were held against the same sample in another batch.
         warnings: what the user should know even where both sides agree.
         command: for "not_verified": the command that would change that, None where there is none.
+        float16: what is proven of a target in float16 besides; None of any other.
     """
 
     verdict: Verdict
@@ -104,6 +108,7 @@ class Verification:
     rows_compared: int = 0
     warnings: tuple[str, ...] = ()
     command: str | None = None
+    float16: Float16Proof | None = None
 
     def __bool__(self) -> bool:
         return self.verdict == "agree"
@@ -121,6 +126,23 @@ class Verification:
     def first_divergence(self) -> TensorResult | None:
         """The first value in the source's order of computation that is beyond its tolerance; else the first output."""
         return first_differing([*self.layers, *self.outputs])
+
+
+@dataclass(frozen=True)
+class Float16Proof:
+    """What a verdict on a target in float16 rests on, besides its own figures.
+
+    Attributes:
+        plan: what of it computes in float16.
+        single: the verification of the same model written in float32.
+        differences: what else than rounding tells the file from that model; empty where nothing does.
+        limits: (output, rel-RMSE, 1 - cos) that an output may have at most; they follow from its floor.
+    """
+
+    plan: HalfPlan
+    single: Verification
+    differences: tuple[str, ...]
+    limits: tuple[tuple[str, float, float], ...]
 
 
 def first_differing(results: Sequence[TensorResult]) -> TensorResult | None:

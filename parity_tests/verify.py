@@ -13,8 +13,8 @@ Later kinds of proof (the layer's own error under teacher forcing, causes) start
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from facecvt.parity_tests.judge import judge
 from facecvt.parity_tests.runtimes.open_target import names_its_outputs, open_target
 from facecvt.parity_tests.runtimes.runtime import Capture, RunFailedError, Runtime
 from facecvt.parity_tests.source import Oracle, open_oracle
+from facecvt.parity_tests.tolerance import FLOAT32, Precision
 from facecvt.parity_tests.verification import Verification, not_verified
 
 if TYPE_CHECKING:
@@ -64,10 +65,40 @@ def verify(
         gives "not_verified" with its pip command; a source that the oracle cannot compute gives "not_comparable".
     """
     plan = plan or InputPlan(tuple(batches), tuple(kinds))
+    if conversion.half is not None:
+        from facecvt.parity_tests.float16 import verify_float16
+
+        return verify_float16(conversion, conversion.half, plan, progress, oracle, runtime)
+    return verify_run(conversion, plan, progress, oracle, runtime)
+
+
+class Rounded(Protocol):
+    """The clean run of a target that does not compute in float32; see :mod:`facecvt.parity_tests.float16`."""
+
+    def precision(self, alignment: Alignment) -> Precision:
+        """What the target computes in."""
+
+    def run(self, fed: Mapping[str, NumpyArray], wanted: Collection[str]) -> dict[str, NumpyArray]:
+        """The target's wanted values with every rounding, by their name in the target."""
+
+
+def verify_run(
+    conversion: Conversion,
+    plan: InputPlan,
+    progress: Progress | None,
+    oracle: Callable[[Conversion, Any], Oracle],
+    runtime: Callable[[Conversion], Runtime],
+    rounded: Rounded | None = None,
+) -> Verification:
+    """One target, run and judged; arguments as :func:`verify` has them.
+
+    Args:
+        rounded: gives the floors where the target does not compute in float32.
+    """
     opened = runtime(conversion)
     try:
         with opened:
-            return _verify_opened(conversion, opened, plan, oracle, progress)
+            return _verify_opened(conversion, opened, plan, oracle, progress, rounded)
     except FrameworkMissingError as error:
         return not_verified(str(error), error.command)
     except RunFailedError as error:
@@ -80,9 +111,11 @@ def _verify_opened(
     plan: InputPlan,
     oracle: Callable[[Conversion, Any], Oracle],
     progress: Progress | None,
+    rounded: Rounded | None,
 ) -> Verification:
     try:
-        exact, clean = oracle(conversion, np.float64), oracle(conversion, np.float32)
+        exact = oracle(conversion, np.float64)
+        clean = oracle(conversion, np.float32) if rounded is None else None
     except FrameworkMissingError:
         raise
     except FacecvtError as error:
@@ -107,7 +140,7 @@ def _verify_opened(
     unfed = sorted(set(exact.input_names) - {contract.name for contract in contracts})
     if unfed:
         return Verification("not_comparable", (f"the source has input(s) without a contract: {unfed}",))
-    runs = _Runs(exact, clean, runtime, alignment, contracts, targets, progress)
+    runs = _Runs(exact, clean, rounded, runtime, alignment, contracts, targets, progress)
     try:
         evidence = runs.run(plan)
     except ConversionError as error:
@@ -118,7 +151,7 @@ def _verify_opened(
         except ConversionError as again:
             return Verification("not_comparable", (f"the oracle cannot evaluate the source: {again}",))
         evidence.warnings.append(f"verified at sizes that are multiples of 32 only, because at others: {error}")
-    return judge(exact.layers, alignment, evidence)
+    return judge(exact.layers, alignment, evidence, rounded.precision(alignment) if rounded else FLOAT32)
 
 
 def _leaves_sizes_free(contracts: Sequence[InputContract]) -> bool:
@@ -131,14 +164,15 @@ class _Runs:
     def __init__(
         self,
         exact: Oracle,
-        clean: Oracle,
+        clean: Oracle | None,
+        rounded: Rounded | None,
         runtime: Runtime,
         alignment: Alignment,
         contracts: Sequence[InputContract],
         targets: Sequence[InputContract],
         progress: Progress | None,
     ) -> None:
-        self.exact, self.clean, self.runtime = exact, clean, runtime
+        self.exact, self.clean, self.rounded, self.runtime = exact, clean, rounded, runtime
         self.alignment, self.contracts, self.targets, self.progress = alignment, contracts, targets, progress
         self.pairs = {pair.layer.value: pair for pair in alignment.pairs}
         self.outputs = [pair for pair in alignment.outputs if pair.target is not None and pair.source is not None]
@@ -174,6 +208,9 @@ class _Runs:
             evidence.failures.append(str(error))
             return
         uses = Counter(pair.tap for pair in self.alignment.pairs)
+        rounded: dict[str, NumpyArray] = {}
+        if self.rounded is not None and measure_floor:
+            rounded = self.rounded.run(fed, {*uses, *(pair.target for pair in self.outputs if pair.target)})
 
         def measure(name: str, value: NumpyArray, single: NumpyArray | None) -> None:
             self._advance()
@@ -184,6 +221,7 @@ class _Runs:
                 return
             figures = evidence.value(name)
             figures.add(kind, batch, value, capture.taps[pair.tap])
+            single = rounded.get(pair.tap) if self.rounded is not None else single
             if single is not None:
                 figures.add_clean(kind, batch, value, single)
             uses[pair.tap] -= 1
@@ -191,6 +229,9 @@ class _Runs:
                 del capture.taps[pair.tap]
 
         expected, single = walk_together(self.exact, self.clean if measure_floor else None, feeds, measure)
+        if self.rounded is not None:
+            pairs = ((pair.source, pair.target) for pair in self.outputs)
+            single = {source: rounded[target] for source, target in pairs if source and target in rounded}
         self._measure_outputs(kind, batch, feeds, evidence, capture, expected, single)
 
     def _measure_outputs(

@@ -142,6 +142,7 @@ def test_every_layer_that_takes_a_fold(
         folds = fold_batch_norms(graph)
         assert folds == (1 if name == "plain.onnx" else 0)
     assert [node.op_type for node in graph.body] == [layer]
+    assert sorted(graph.body.initializers) == sorted(name_of(value) for value in next(iter(graph.body)).inputs[1:])
     assert graph.absorbed == {"layer_output": "y"}
     assert name_of(graph.outputs[0]) == "y"
     assert np.abs(results[0]).max() > 1.0

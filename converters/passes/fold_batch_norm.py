@@ -106,9 +106,10 @@ def replace_both(graph: Graph, layer: ir.Node, norm: ir.Node, weight: NumpyArray
     new.name, new.shape, new.type = name_of(result), result.shape, result.type
     graph.body.insert_before(norm, joined)
     result.replace_all_uses_with(new, replace_graph_outputs=True)
+    replaced = [*layer.inputs[1:], *norm.inputs[1:]]  # asked for now: a node that is removed has no operands
     graph.body.remove(norm, safe=True)
     graph.body.remove(layer, safe=True)
-    for value in [*layer.inputs[1:], *norm.inputs[1:]]:
+    for value in replaced:
         if value is not None and name_of(value) in graph.body.initializers and not value.uses():
             del graph.body.initializers[name_of(value)]
     gone = name_of(product)

@@ -2,7 +2,7 @@
 
 Value names are the file's own. Initializers that are also listed as inputs are weights, as every runtime treats them.
 Rules lift each operator to the canonical opset. The file's own functions are inlined; external data must lie in the
-model's folder.
+model's folder. A model that computes in float16 is read as the same model in float32, with the weights that it has.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from facecvt.converters.errors import ConversionError, FormatError, UnsupportedOperatorsError
 from facecvt.converters.graph import Builder, Graph, constant, name_of
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops.registry import rule_for
+from facecvt.converters.ops.value_facts import element_type
 from facecvt.converters.passes.infer_shapes import infer_nodes
 from facecvt.converters.passes.input_shapes import describe_inputs
 from facecvt.converters.passes.pipeline import run_passes
 from facecvt.converters.source_ops import OnnxOp
 
 OLDEST_OPSET = 7
+HALF, FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 NEWEST_OPSET = 28  # ONNX's own node tests of that opset are what the rules are held against
 
 
@@ -47,6 +51,7 @@ def read_onnx(path: str | Path, input_shapes: Mapping[str, Sequence[int | str]] 
 
         model = InlinePass()(model).model
     body = model.graph
+    widened = widen_half(model)
     opset = body.opset_imports.get("", body.opset_imports.get("ai.onnx", 0))
     if opset < OLDEST_OPSET:
         raise ConversionError(f"{path}: opset {opset} is older than {OLDEST_OPSET}, the oldest that facecvt reads")
@@ -89,6 +94,12 @@ def read_onnx(path: str | Path, input_shapes: Mapping[str, Sequence[int | str]] 
         attributes: dict[str, Any] = {key: _plain(attr) for key, attr in node.attributes.items()}
         op = OnnxOp(node.op_type, name, attributes, inputs, opset=opset, output_count=len(node.outputs))
         builder.begin(node.op_type, name)
+        read = inputs[0] if inputs else None
+        to_float = widened and op.op == "Cast" and attributes.get("to") == FLOAT
+        if to_float and read is not None and element_type(read) == FLOAT:  # between the two types that it had
+            builder.rename(read, name_of(node.outputs[0]))
+            values[name_of(node.outputs[0])] = read
+            continue
         rule = rule_for("from_onnx", node.op_type)
         if rule is None:
             raise UnsupportedOperatorsError(path, {node.op_type: [name]})
@@ -105,8 +116,37 @@ def read_onnx(path: str | Path, input_shapes: Mapping[str, Sequence[int | str]] 
                 values[target.name] = value
     for value in body.outputs:
         builder.output(values[name_of(value)], name_of(value))
+    if widened:
+        builder.graph.warnings.append("the model computes in float16; it is converted in float32, with its weights")
     describe_inputs(builder.graph)
     return run_passes(builder.graph)
+
+
+def widen_half(model: ir.Model) -> bool:
+    """Bring everything that is float16 to float32, in place; whether there was anything."""
+    found = False
+
+    def widened(tensor: ir.TensorProtocol) -> ir.Tensor[Any]:
+        return ir.Tensor(tensor.numpy().astype(np.float32), name=tensor.name)
+
+    for value in model.graph.initializers.values():
+        if value.const_value is not None and value.const_value.dtype == HALF:
+            value.const_value = widened(value.const_value)
+            value.type = ir.TensorType(FLOAT)
+            found = True
+    for value in model.graph.inputs:
+        if value.dtype == HALF:
+            value.type = ir.TensorType(FLOAT)
+            found = True
+    for node in model.graph:
+        for key, attr in list(node.attributes.items()):
+            if attr.type == ir.AttributeType.TENSOR and attr.value.dtype == HALF:
+                node.attributes[key] = ir.AttrTensor(key, widened(attr.value))
+                found = True
+            elif key in ("to", "dtype") and attr.type == ir.AttributeType.INT and attr.value == HALF:
+                node.attributes[key] = ir.AttrInt64(key, int(FLOAT))
+                found = True
+    return found
 
 
 def _plain(attr: ir.Attr) -> Any:

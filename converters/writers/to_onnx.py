@@ -1,7 +1,8 @@
 """Canonical graph -> one ``.onnx`` file, weights streamed from the source's files.
 
 Weights are initializers and not inputs, PRelu slopes are (C,1,1), the batch dimension is named, value names are the
-source's own. The input contract goes into the model's metadata as ``facecvt.input.<name>`` (JSON).
+source's own. The input contract goes into the model's metadata as ``facecvt.input.<name>`` (JSON); a file that computes
+in float16 says so there as ``facecvt.precision``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from facecvt.converters.formats.onnx_file import (
 from facecvt.converters.graph import FileTensor, Graph, attribute, name_of
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.passes.lower_opset import lower_opset
+from facecvt.converters.passes.to_half import to_half
 from facecvt.converters.targets import WriteOptions, Written
 
 DEFAULT_OPSET = 13
@@ -40,7 +42,12 @@ def write_target(graph: Graph, path: Path, options: WriteOptions) -> Written:
         done += nbytes
         options.progress("writing", done, total)
 
-    return Written(write_onnx(graph, path, options.opset, advance=advance), onnx_taps(graph))
+    body = lowered(graph, options.opset)
+    half = to_half(body, options.opset) if options.fp16 else None
+    if half is not None:
+        total = sum(value.const_value.nbytes for value in body.initializers.values() if value.const_value)
+    files = write_body(graph, body, path, options.opset, precision="float16" if half else None, advance=advance)
+    return Written(files, onnx_taps(graph), half)
 
 
 def write_onnx(
@@ -67,9 +74,27 @@ def write_onnx(
         UsageError: the opset is out of range or the target cannot be written.
         ConversionError: an operator has no form at this opset.
     """
-    path = Path(path)
+    return write_body(graph, lowered(graph, opset), Path(path), opset, largest_message=largest_message, advance=advance)
+
+
+def lowered(graph: Graph, opset: int) -> ir.Graph:
+    """The graph's nodes in the form of an opset; a copy."""
     body = graph.body.clone()
     lower_opset(body, opset)
+    return body
+
+
+def write_body(
+    graph: Graph,
+    body: ir.Graph,
+    path: Path,
+    opset: int,
+    *,
+    precision: str | None = None,
+    largest_message: int = LARGEST_MESSAGE,
+    advance: Callable[[int], None] = lambda nbytes: None,
+) -> list[Path]:
+    """:func:`write_onnx` of nodes that have been brought into their last form; ``body`` is used up."""
     declare_outputs(body)
     initializers = [initializer(name, value) for name, value in body.initializers.items()]
     body.initializers.clear()
@@ -81,6 +106,7 @@ def write_onnx(
         metadata_props={
             "facecvt.source": graph.source_framework,
             **{f"facecvt.input.{c.name}": json.dumps(c.as_json()) for c in graph.contracts},
+            **({"facecvt.precision": precision} if precision else {}),
         },
     )
     proto = ir.to_proto(model)

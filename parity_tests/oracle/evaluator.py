@@ -7,7 +7,7 @@ and steps that no output needs are not computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +64,7 @@ class Evaluator:
         outputs: (name, key) of what is returned.
         dtype: what all floating point numbers are computed in.
         cast_inputs: True where everything that is fed is a floating point number, whatever its type.
+        half: names of values that are computed in float16: what their step reads and gives is rounded to it.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class Evaluator:
         dtype: np.dtype[Any],
         *,
         cast_inputs: bool = False,
+        half: Collection[str] = (),
     ) -> None:
         self.source = source
+        self.half = frozenset(half)
         self.cast_inputs = cast_inputs
         self.dtype = dtype
         self.outputs = list(outputs)
@@ -176,6 +179,9 @@ class Evaluator:
 
     def _compute(self, step: Step, values: Mapping[Key, Value]) -> Sequence[Any]:
         operands = [None if key is None else self._value(key, values) for key in step.inputs]
+        in_half = not self.half.isdisjoint(step.names)
+        if in_half:
+            operands = [None if operand is None else rounded_to_half(operand) for operand in operands]
         try:
             results = step.compute(operands)
         except FacecvtError as error:
@@ -191,7 +197,12 @@ class Evaluator:
                 f"{self.source}: {step.operator} {step.node} gives {len(results)} result(s) here, "
                 f"but the model uses {wanted}"
             )
-        return results
+        return [rounded_to_half(np.asarray(result)) for result in results] if in_half else results
+
+
+def rounded_to_half(array: Value) -> Value:
+    """Floating point numbers as float16 has them, in their own dtype; everything else as it is."""
+    return array.astype(np.float16).astype(array.dtype) if array.dtype.kind == "f" else array
 
 
 class GraphOracle:

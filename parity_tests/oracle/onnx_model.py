@@ -6,6 +6,7 @@ other integers stay integers; every floating point type becomes the oracle's own
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class OnnxOracle(GraphOracle):
     Args:
         model: path of a model, or an ``onnx.ModelProto``.
         dtype: what floating point numbers are computed in.
+        half: names of values that are computed in float16, in between.
 
     Raises:
         FormatError: the file cannot be parsed.
@@ -41,7 +43,7 @@ class OnnxOracle(GraphOracle):
         AttributeValueError: an attribute that no definition knows.
     """
 
-    def __init__(self, model: Any, dtype: DTypeLike = np.float64) -> None:
+    def __init__(self, model: Any, dtype: DTypeLike = np.float64, *, half: Collection[str] = ()) -> None:
         import onnx
 
         self.dtype = np.dtype(dtype)
@@ -65,7 +67,7 @@ class OnnxOracle(GraphOracle):
         inputs: dict[str, Key] = {item.name: item.name for item in graph.input if item.name not in constants}
         steps = [self._step(node, opset) for node in nodes]
         outputs: list[tuple[str, Key]] = [(item.name, item.name) for item in graph.output]
-        self.evaluator = Evaluator(source, steps, constants, inputs, outputs, self.dtype)
+        self.evaluator = Evaluator(source, steps, constants, inputs, outputs, self.dtype, half=half)
 
     def _step(self, node: Any, opset: int) -> Step:
         build = ONNX_OPERATORS.get(_operator(node))

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from facecvt.parity_tests.report.tables import plain_table
-from facecvt.parity_tests.verification import TensorResult, Verdict, Verification
+from facecvt.parity_tests.verification import Float16Proof, TensorResult, Verdict, Verification
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,6 +50,9 @@ def render_conversion(
     if found.outputs:
         console.print()
         console.print(figures_table(found.outputs, "output"))
+    if found.float16 is not None:
+        console.print()
+        console.print(float16_text(found.float16))
     divergence = found.first_divergence
     if divergence is not None:
         console.print()
@@ -89,6 +92,18 @@ def headline(conversion: Conversion, found: Verification) -> Text:
             f"{found.coverage.taps:.0%} of all"
         )
     return text
+
+
+def float16_text(proof: Float16Proof) -> Text:
+    """What a verdict on a target in float16 rests on besides the figures, whose floors are float16's."""
+    ratio = max((result.ratio for result in proof.single.outputs), default=0.0)
+    same = "is that model, rounded" if not proof.differences else "is not that model"
+    limits = ", ".join(f"{name} {rel:.1e} / {cos:.1e}" for name, rel, cos in proof.limits)
+    return Text(
+        f"float16: {proof.plan.nodes} operators, {len(proof.plan.kept)} stay in float32; the same model in float32: "
+        f"{proof.single.verdict.replace('_', ' ')} ({ratio:.1f} x its floor); the file {same}\n"
+        f"limits of rel-RMSE / 1 - cos, 10 x the floor of float16: {limits}"
+    )
 
 
 def figures_table(results: Sequence[TensorResult], what: str) -> Table:

@@ -1,7 +1,7 @@
 """The document that ``--json`` of a conversion prints; its schema is docs/schemas/conversion.schema.json.
 
     {"schema_version", "command", "source": {...}, "target": {...}, "input_contract": {...},
-     "verification": {"verdict", "batches", "layers_compared", "coverage", "outputs", "first_divergence"},
+     "verification": {"verdict", "batches", "layers_compared", "coverage", "outputs", "first_divergence", "float16"},
      "warnings": [...]}
 
 The same conversion gives the same bytes, wherever and whenever it runs, but for the paths. JSON has no number for NaN
@@ -15,7 +15,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from facecvt.parity_tests.report.written import NOT_ASKED
-from facecvt.parity_tests.verification import TensorResult, Verification, not_verified
+from facecvt.parity_tests.verification import Float16Proof, TensorResult, Verification, not_verified
 
 if TYPE_CHECKING:
     from facecvt.converters.contract import InputContract
@@ -63,6 +63,7 @@ def conversion_document(
             },
             "outputs": [{"name": result.name, **_figures(result)} for result in found.outputs],
             "first_divergence": _divergence(found.first_divergence),
+            **({"float16": _float16(found.float16)} if found.float16 is not None else {}),
         },
         "warnings": [*conversion.warnings, *found.warnings, *found.reasons],
     }
@@ -90,6 +91,23 @@ def _figures(result: TensorResult) -> dict[str, Any]:
         "one_minus_cos": _number(metrics.one_minus_cos) if metrics is not None else None,
         "floor": _number(result.floor),
         "ratio": _number(result.ratio),
+    }
+
+
+def _float16(proof: Float16Proof) -> dict[str, Any]:
+    return {
+        "operators": proof.plan.nodes,
+        "weights": proof.plan.weights,
+        "float32": [{"node": kept.node, "operator": kept.operator, "reason": kept.reason} for kept in proof.plan.kept],
+        "differences": list(proof.differences),
+        "same_model_in_float32": {
+            "verdict": proof.single.verdict,
+            "outputs": [{"name": result.name, **_figures(result)} for result in proof.single.outputs],
+        },
+        "limits": [
+            {"name": name, "rel_rmse": _number(rel_rmse), "one_minus_cos": _number(one_minus_cos)}
+            for name, rel_rmse, one_minus_cos in proof.limits
+        ],
     }
 
 

@@ -149,6 +149,7 @@ def conversion(
         taps={name: f"t:{name}" for name in taps},
         contracts=[InputContract("data", shape, layout="NCHW", **contract)],
         source_contracts=None,
+        half=None,
     )
 
 
