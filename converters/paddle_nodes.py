@@ -196,6 +196,14 @@ class PaddleNodes:
         self._append(operator, self._slots(inputs), results, attributes)
         return results
 
+    def emit_slots(
+        self, operator: str, inputs: Mapping[str, Operand], steps: Sequence[str], **attributes: Any
+    ) -> list[str]:
+        """Append an operator of several output slots with a step in between, made by :meth:`step`, for each."""
+        outputs = {slot: [name] for slot, name in zip(OPERATORS[operator].outputs, steps, strict=True)}
+        self.ops.append(PaddleOp(operator, steps[0], self._slots(inputs), outputs, dict(attributes)))
+        return list(steps)
+
     def step(self, operator: str, shape: Sequence[int], dtype: Any) -> str:
         """Declare the variable of a step in between."""
         return self._step(operator, shape, dtype)

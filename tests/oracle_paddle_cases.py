@@ -95,6 +95,12 @@ def define_convolutions(f) -> None:
     case("conv2d_transpose VALID four", lambda b: turn(b.data(2, 4, 5, 6), b.weight(4, 3, 3, 3), stride=2, padding="VALID"))
     case("conv2d_transpose four paddings", lambda b: turn(b.data(2, 4, 5, 6), b.weight(4, 3, 3, 3), stride=2, padding=[1, 0, 2, 1]))
     case("conv2d_transpose NHWC", lambda b: turn(b.data(2, 5, 6, 4), b.weight(4, 3, 3, 3), stride=2, padding=1, data_format="NHWC"))
+    volume = lambda b: b.data(1, 4, 5, 6, 7)  # noqa: E731
+    case("conv3d", lambda b: f.conv3d(volume(b), b.weight(6, 4, 3, 2, 3)))
+    case("conv3d all", lambda b: f.conv3d(volume(b), b.weight(6, 2, 3, 2, 3), b.weight(6), stride=[1, 2, 1], padding=[1, 0, 2], dilation=[1, 2, 2], groups=2))
+    case("conv3d NDHWC SAME", lambda b: f.conv3d(b.data(1, 5, 6, 7, 4), b.weight(6, 4, 3, 2, 3), padding="SAME", stride=2, data_format="NDHWC"))
+    case("conv3d_transpose", lambda b: f.conv3d_transpose(volume(b), b.weight(4, 3, 2, 3, 2), stride=[2, 1, 2], padding=1))
+    case("conv3d_transpose output_padding", lambda b: f.conv3d_transpose(volume(b), b.weight(4, 3, 2, 3, 2), b.weight(3), stride=2, output_padding=1, groups=1))
     case("depthwise_conv2d_transpose", lambda b: turn(b.data(2, 4, 5, 6), b.weight(4, 1, 4, 4), stride=2, padding=1, groups=4))
 
 
@@ -109,6 +115,9 @@ def define_pooling(p, f) -> None:
         case(f"pool2d {kind} VALID", lambda b, pool=pool: pool(b.data(*x), 3, stride=2, padding="VALID"))
         case(f"pool2d {kind} four paddings", lambda b, pool=pool: pool(b.data(*x), 3, stride=2, padding=[1, 0, 0, 1]))
         case(f"pool2d {kind} NHWC", lambda b, pool=pool: pool(b.data(2, 8, 9, 3), 3, stride=2, padding=1, data_format="NHWC"))
+    case("pool3d max", lambda b: f.max_pool3d(b.data(1, 2, 5, 6, 7), [2, 3, 2], stride=[1, 2, 2], padding=[1, 1, 0]))
+    case("pool3d avg", lambda b: f.avg_pool3d(b.data(1, 2, 5, 6, 7), 3, stride=2, padding=1, ceil_mode=True, exclusive=False))
+    case("pool3d adaptive", lambda b: f.adaptive_avg_pool3d(b.data(1, 2, 5, 6, 7), [2, 3, 4]))
     inclusive = {"kernel_size": 3, "stride": 2, "padding": 1, "exclusive": False}
     case("pool2d avg inclusive", lambda b: f.avg_pool2d(b.data(*x), **inclusive))
     case("pool2d avg inclusive ceil", lambda b: f.avg_pool2d(b.data(*x), ceil_mode=True, **inclusive))

@@ -204,6 +204,15 @@ OPERATORS: dict[str, OperatorForm] = {
     "where_index": OperatorForm(("Condition",)),
     "gather": OperatorForm(("X", "Index", "Axis"), attributes={"axis": Attribute(INT, 0)}),
     "gather_nd": OperatorForm(("X", "Index")),
+    "argsort": OperatorForm(
+        _X,
+        ("Out", "Indices"),
+        {
+            "axis": Attribute(INT, -1),
+            "descending": Attribute(BOOLEAN, False),
+            "stable": Attribute(BOOLEAN, False),
+        },
+    ),
     "put_along_axis": OperatorForm(
         ("Input", "Index", "Value"),
         ("Result",),
@@ -278,7 +287,7 @@ OPERATORS: dict[str, OperatorForm] = {
 # Operators whose form changed since Paddle counts versions; a program lists those that it uses (``op_version_map``).
 VERSIONS: dict[str, int] = {
     **dict.fromkeys(("conv2d", "depthwise_conv2d", "conv3d", "conv3d_transpose"), 1),
-    **dict.fromkeys(("instance_norm", "p_norm", "leaky_relu", "softplus", "clip", "gather", "round"), 1),
+    **dict.fromkeys(("instance_norm", "p_norm", "leaky_relu", "softplus", "clip", "gather", "argsort", "round"), 1),
     **dict.fromkeys([f"elementwise_{name}" for name in ("add", "sub", "mul", "div", "pow")], 1),
     **dict.fromkeys(("equal", "less_than", "less_equal", "greater_than", "greater_equal"), 1),
     **dict.fromkeys(("conv2d_transpose", "fill_constant"), 2),

@@ -107,6 +107,14 @@ def compress(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None
     return [(None,) if axis is None else tuple(None if i == axis % len(data) else d for i, d in enumerate(data))]
 
 
+def top(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
+    """TopK: values and places."""
+    data, wanted = shapes[0] or (), constant(node.inputs[1])
+    axis = attribute(node, "axis", -1) % len(data)
+    count = None if wanted is None else int(wanted.reshape(-1)[0])
+    return [(*data[:axis], count, *data[axis + 1 :])] * len(node.outputs)
+
+
 def places(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
     """NonZero: one row an axis."""
     return [(len(shapes[0] or ()), None)]
@@ -127,6 +135,7 @@ PART_RULES = {
     "Gather": gather,
     "GatherND": gather_nd,
     "ScatterElements": scatter,
+    "TopK": top,
     "Pad": pad,
     "Tile": tile,
     "Expand": expand,

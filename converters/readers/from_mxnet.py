@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from facecvt.converters.errors import ConversionError, UnsupportedOperatorsError, WeightsError
 from facecvt.converters.formats.mxnet_model import MxnetModel, VariableRoles, variable_roles
 from facecvt.converters.formats.mxnet_symbol import MxnetNode
 from facecvt.converters.graph import Builder, Graph
-from facecvt.converters.mxnet_nodes import OUTPUT_NAMES
+from facecvt.converters.mxnet_nodes import DTYPE_CODES, OUTPUT_NAMES
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops.registry import rule_for
 from facecvt.converters.passes.infer_shapes import infer_nodes
@@ -73,7 +75,7 @@ def read_mxnet(model: MxnetModel, input_shapes: Mapping[str, Sequence[int | str]
             if node.name not in variables:
                 array = model.args.get(node.name, model.aux.get(node.name))
                 variables[node.name] = (
-                    builder.input(node.name, (input_shapes or {}).get(node.name), ir.DataType.FLOAT)
+                    builder.input(node.name, (input_shapes or {}).get(node.name), declared_type(node))
                     if array is None
                     else builder.weight(node.name, array)
                 )
@@ -156,3 +158,9 @@ def _value_name(node: MxnetNode, output: int, count: int) -> str:
     if count > 1 or hidden:
         return f"{node.name}_output{output}"
     return f"{node.name}_{OUTPUT_NAMES.get(node.op, 'output')}"
+
+
+def declared_type(node: MxnetNode) -> ir.DataType:
+    """The element type that a variable says it has, by MXNet's number; float32 where it says none."""
+    name = {str(code): name for name, code in DTYPE_CODES.items()}.get(node.user_attrs.get("__dtype__", ""), "float32")
+    return ir.DataType.from_numpy(np.dtype(name))

@@ -98,11 +98,19 @@ def _remainder(a: Any, b: Any) -> Any:
     return np.where(b == 0, 0, np.mod(a, divisor)).astype((a if isinstance(a, np.ndarray) else b).dtype)
 
 
+def _quotient(a: Any, b: Any) -> Any:
+    """Of whole numbers cut toward zero, as C divides."""
+    if all(np.asarray(operand).dtype.kind in "iu" for operand in (a, b)):
+        down = np.floor_divide(np.abs(a), np.abs(b))
+        return np.where((np.asarray(a) < 0) == (np.asarray(b) < 0), down, -down)
+    return np.divide(a, b)
+
+
 ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,
-    "div": np.divide,
+    "div": _quotient,
     "mod": _remainder,
     "power": np.power,
     "maximum": np.maximum,

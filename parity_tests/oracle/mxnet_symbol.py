@@ -23,6 +23,8 @@ from facecvt.parity_tests.oracle import (  # noqa: F401 - importing a family reg
 from facecvt.parity_tests.oracle.evaluator import Evaluator, GraphOracle, Key, Step
 from facecvt.parity_tests.oracle.mxnet_attributes import MXNET_OPERATORS, MxnetAttributes
 
+WHOLE_TYPES = ("3", "4", "5", "6", "7")  # MXNet's numbers of uint8, int32, int8, int64 and bool
+
 
 class MxnetOracle(GraphOracle):
     """An MXNet model in numpy.
@@ -74,7 +76,9 @@ class MxnetOracle(GraphOracle):
             names.update(zip(keys, shown, strict=True))
             steps.append(Step(node.name, node.op, tuple(node.inputs[: definition.operands]), keys, shown, compute))
         outputs = [(names.get(head, nodes[head[0]].name), head) for head in model.symbol.heads]
-        self.evaluator = Evaluator(source, steps, constants, inputs, outputs, self.dtype, cast_inputs=True)
+        # Without a type in the symbol MXNet takes numbers of any type as float32; where one says whole, as they are.
+        whole = any(node.user_attrs.get("__dtype__", "") in WHOLE_TYPES for node in nodes if node.name in inputs)
+        self.evaluator = Evaluator(source, steps, constants, inputs, outputs, self.dtype, cast_inputs=not whole)
 
 
 def _used_nodes(model: MxnetModel) -> list[int]:

@@ -1,8 +1,8 @@
 """Paddle: convolutions and pooling.
 
-paddings are (height, width) or (top, bottom, left, right). SAME computes them from the undilated kernel and sets the
-dilation to 1; VALID sets them to 0. Source: ``paddle/phi/kernels/cpu`` and ``funcs/pooling.cc`` of Paddle 3.3.1; the
-tests hold each against it.
+paddings are (height, width) or (top, bottom, left, right), with the depth in front of them for volumes. SAME computes
+them from the undilated kernel and sets the dilation to 1; VALID sets them to 0. Source: ``paddle/phi/kernels/cpu`` and
+``funcs/pooling.cc`` of Paddle 3.3.1; the tests hold each against it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ from facecvt.parity_tests.oracle.values import Value, per_axis
 Pads = tuple[list[int], list[int]]
 
 
+def _spatial_axes(attributes: PaddleAttributes) -> int:
+    return 3 if "3d" in attributes.operator else 2
+
+
 def _paddings(attributes: PaddleAttributes) -> Callable[[Sequence[int], Sequence[int], Sequence[int]], Pads]:
     """(input lengths, kernel, strides) -> zeros before and behind each axis."""
     algorithm = attributes.one_of("padding_algorithm", "EXPLICIT", ("EXPLICIT", "SAME", "VALID"))
-    written = attributes.integers("paddings", default=(0, 0))
+    written = attributes.integers("paddings", default=(0,) * _spatial_axes(attributes))
 
     def pads(lengths: Sequence[int], kernel: Sequence[int], strides: Sequence[int]) -> Pads:
         rank = len(lengths)
@@ -49,13 +53,15 @@ def _as_it_was(y: Value, axis: int) -> Value:
 
 
 @paddle_operator(
-    "conv2d", "depthwise_conv2d", operands=("Input", "Filter", "Bias", "ResidualData"), outputs=("Output",)
+    *("conv2d", "depthwise_conv2d", "conv3d"),
+    operands=("Input", "Filter", "Bias", "ResidualData"),
+    outputs=("Output",),
 )
 def define_convolution(attributes: PaddleAttributes) -> PaddleCompute:
     """Input, Filter (M, C / groups, kernel) in either layout."""
     axis, groups = attributes.channel_axis(), int(attributes.raw("groups", 1))
-    strides = attributes.integers("strides", default=(1, 1))
-    dilations = attributes.integers("dilations", default=(1, 1))
+    strides = attributes.integers("strides", default=(1,) * _spatial_axes(attributes))
+    dilations = attributes.integers("dilations", default=(1,) * _spatial_axes(attributes))
     same = attributes.raw("padding_algorithm", "EXPLICIT") == "SAME"
     pads = _paddings(attributes)
     attributes.ignore("is_test")
@@ -74,6 +80,7 @@ def define_convolution(attributes: PaddleAttributes) -> PaddleCompute:
     return compute
 
 
+@paddle_operator("conv3d_transpose", operands=("Input", "Filter", "Bias"), outputs=("Output",))
 @paddle_operator(
     "conv2d_transpose",
     "depthwise_conv2d_transpose",
@@ -83,8 +90,8 @@ def define_convolution(attributes: PaddleAttributes) -> PaddleCompute:
 def define_transposed_convolution(attributes: PaddleAttributes) -> PaddleCompute:
     """Input, Filter (C, M / groups, kernel); output_size, where given, decides between the possible lengths."""
     axis, groups = attributes.channel_axis(), int(attributes.raw("groups", 1))
-    strides = attributes.integers("strides", default=(1, 1))
-    dilations = attributes.integers("dilations", default=(1, 1))
+    strides = attributes.integers("strides", default=(1,) * _spatial_axes(attributes))
+    dilations = attributes.integers("dilations", default=(1,) * _spatial_axes(attributes))
     extra = attributes.integers("output_padding", default=())
     asked = attributes.integers("output_size", default=())
     same = attributes.raw("padding_algorithm", "EXPLICIT") == "SAME"
@@ -111,7 +118,7 @@ def define_transposed_convolution(attributes: PaddleAttributes) -> PaddleCompute
     return compute
 
 
-@paddle_operator("pool2d", operands=("X", "Kernel"))
+@paddle_operator("pool2d", "pool3d", operands=("X", "Kernel"))
 def define_pooling(attributes: PaddleAttributes) -> PaddleCompute:
     """max or avg; exclusive (the default) divides by the positions inside the input."""
     kind = attributes.one_of("pooling_type", "", ("max", "avg"))
@@ -128,7 +135,7 @@ def define_max_pooling_with_index(attributes: PaddleAttributes) -> PaddleCompute
 def _pooling(attributes: PaddleAttributes, maximum: bool, exclusive: bool) -> PaddleCompute:
     axis = attributes.channel_axis()
     size = attributes.integers("ksize", "kernel_size", default=())
-    strides = attributes.integers("strides", default=(1, 1))
+    strides = attributes.integers("strides", default=(1,) * _spatial_axes(attributes))
     everything, adaptive = bool(attributes.raw("global_pooling", False)), bool(attributes.raw("adaptive", False))
     ceil = bool(attributes.raw("ceil_mode", False))
     pads = _paddings(attributes)

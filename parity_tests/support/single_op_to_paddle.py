@@ -35,7 +35,6 @@ def hold_paddle(
     *,
     tolerance: float = TOLERANCE,
     pointwise: bool = False,
-    read_again: bool = True,
 ) -> None:
     """Write a graph as a Paddle model and hold what it computes against the sample.
 
@@ -45,7 +44,6 @@ def hold_paddle(
         folder: where files are written.
         tolerance: largest difference allowed, as a share of the largest expected magnitude.
         pointwise: a share of each element's own magnitude instead, or of 1 where that is smaller.
-        read_again: whether facecvt's reader and oracle must take the written files as well.
 
     Raises:
         AssertionError: an output differs, or its shape does; names who computed it.
@@ -61,8 +59,7 @@ def hold_paddle(
     for name, wanted in zip(names, sample.expected, strict=True):
         kind = found[name].dtype
         assert not typed or kind == wanted.dtype, f"Paddle, {name}: {kind}, expected {wanted.dtype}"
-    if read_again:
-        hold_what_is_read_again(files[0], feeds, sample, folder, tolerance, pointwise)
+    hold_what_is_read_again(files[0], feeds, sample, folder, tolerance, pointwise)
 
 
 def run_in_paddle(folder: Path, names: list[str], feeds: dict[str, NumpyArray]) -> list[NumpyArray]:
