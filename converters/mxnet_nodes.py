@@ -60,6 +60,7 @@ class MxnetNodes:
         self._shapes: dict[str, Shape] = {}  # what became known of a shape while writing
         self._holders: dict[str, tuple[ir.Value, int]] = {}  # key of a dimension -> a value that has it, and where
         self._variables: dict[tuple[str, str], Edge] = {}
+        self._nothing: set[str] = set()  # canonical values without elements
         self._names = {name_of(value) for value in self.graph.inputs} | set(self.graph.body.initializers)
         self._stem = ""
         # An ONNX file that names two dimensions alike means one size; other readers name them after their axis.
@@ -85,6 +86,8 @@ class MxnetNodes:
         name = name_of(value)
         if name in self._edges:
             return self._edges[name]
+        if self.is_nothing(value):
+            raise ConversionError(f"{self._stem}: {name!r} has no elements, and MXNet has no empty tensors")
         if constant(value) is not None:
             return self.weight(value)
         if name in self._sizes:
@@ -237,6 +240,14 @@ class MxnetNodes:
     def alias(self, value: ir.Value, edge: Edge) -> None:
         """Let a value be what an edge holds already."""
         self._edges[name_of(value)] = edge
+
+    def nothing(self, value: ir.Value) -> None:
+        """Let a value be one without elements, which MXNet cannot hold; who joins others with it leaves it out."""
+        self._nothing.add(name_of(value))
+
+    def is_nothing(self, value: ir.Value | None) -> bool:
+        """Whether a value is known to have no elements."""
+        return value is not None and name_of(value) in self._nothing
 
     def set_shape(self, value: ir.Value, sizes: Sequence[Size]) -> None:
         """What shape arithmetic tells of a value's shape."""

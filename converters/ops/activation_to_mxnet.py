@@ -14,7 +14,7 @@ from facecvt.converters.ops.activation import MXNET_ACTIVATIONS, SELU_ALPHA, SEL
 from facecvt.converters.ops.prelu import is_per_channel
 from facecvt.converters.ops.registry import to_mxnet
 
-ACTIVATIONS = {operator: kind for kind, operator in MXNET_ACTIVATIONS.items()}
+ACTIVATIONS = {operator: kind for kind, operator in MXNET_ACTIVATIONS.items() if operator != "Softplus"}
 RANDOM_BOUNDS = {"lower_bound": 0.125, "upper_bound": 0.334}  # of act_type rrelu; MXNet's defaults
 
 
@@ -31,6 +31,15 @@ def plus(m: MxnetNodes, data: Edge, number: float) -> Edge:
 @to_mxnet(*ACTIVATIONS)
 def plain_to_mxnet(node: ir.Node, m: MxnetNodes) -> None:
     m.assign(node.outputs[0], "Activation", [m.arg(node.inputs[0])], act_type=ACTIVATIONS[node.op_type])
+
+
+@to_mxnet("Softplus")
+def softplus_to_mxnet(node: ir.Node, m: MxnetNodes) -> None:
+    """max(x, 0) + log(1 + exp(-|x|)): MXNet's softrelu has no right digit left from x = -20 downward."""
+    data = m.arg(node.inputs[0])
+    power = m.node("exp", [m.node("negative", [m.node("abs", [data])])])
+    above = m.node("Activation", [data], act_type="relu")
+    m.assign(node.outputs[0], "elemwise_add", [above, m.node("log1p", [power])])
 
 
 @to_mxnet("LeakyRelu", "Elu")

@@ -20,13 +20,19 @@ def concat_to_mxnet(node: ir.Node, m: MxnetNodes) -> None:
     if parts is not None:
         m.assign_sizes(node.outputs[0], Sizes(tuple(size for part in parts for size in part.items)))
         return
-    inputs = [m.arg(value) for value in node.inputs]
+    inputs = [m.arg(value) for value in node.inputs if not m.is_nothing(value)]
+    if not inputs:
+        m.nothing(node.outputs[0])
+        return
+    if len(inputs) == 1 < len(node.inputs):
+        m.alias(node.outputs[0], inputs[0])
+        return
     m.assign(node.outputs[0], "Concat", inputs, num_args=len(inputs), dim=attribute(node, "axis"))
 
 
 @to_mxnet("Split")
 def split_to_mxnet(node: ir.Node, m: MxnetNodes) -> None:
-    """SliceChannel makes equal parts; others are cut out one by one."""
+    """SliceChannel makes equal parts; others are cut out one by one, parts without elements not at all."""
     x, count = node.inputs[0], len(node.outputs)
     axis, data = attribute(node, "axis", 0), m.arg(node.inputs[0])
     if count == 1:
@@ -49,6 +55,9 @@ def split_to_mxnet(node: ir.Node, m: MxnetNodes) -> None:
         return
     begin = 0
     for value, size in zip(node.outputs, parts, strict=True):
+        if size == 0:
+            m.nothing(value)
+            continue
         m.assign(value, "slice_axis", [data], axis=axis, begin=begin, end=begin + size)
         begin += size
 

@@ -16,6 +16,7 @@ from facecvt.converters.mxnet_nodes import Edge, MxnetNodes
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops.pool import last_window_may_begin_behind
 from facecvt.converters.ops.registry import to_mxnet
+from facecvt.converters.ops.value_facts import element_type
 from facecvt.converters.ops.windows_to_mxnet import layout_of, padded, pads_of, steps
 
 MANY = 1024
@@ -62,28 +63,42 @@ def positions_to_keep(node: ir.Node, m: MxnetNodes) -> list[int] | None:
     return kept
 
 
-def assign_pool(node: ir.Node, m: MxnetNodes, data: Edge, options: dict[str, object]) -> None:
-    """The Pooling node that is the result, without positions that the canonical operator does not have."""
+def assign_pool(node: ir.Node, m: MxnetNodes, data: Edge, options: dict[str, object], kind: str = "") -> None:
+    """The Pooling node that is the result, without positions that the canonical operator does not have.
+
+    Args:
+        node, m: the pool and where it is written.
+        data: what is pooled.
+        options: attributes of the Pooling.
+        kind: element type that the result is cast to.
+    """
     kept = positions_to_keep(node, m)
-    if kept is None:
-        m.assign(node.outputs[0], "Pooling", [data], **options)
-        return
-    pooled = m.node("Pooling", [data], **options)
-    m.assign(
-        node.outputs[0], "slice", [pooled], begin=[None] * (2 + len(kept)), end=[None, None, *kept],
-        step=[1] * (2 + len(kept)),
-    )  # fmt: skip
+    steps_in_turn: list[tuple[str, dict[str, object]]] = [("Pooling", options)]
+    if kept is not None:
+        cut = {"begin": [None] * (2 + len(kept)), "end": [None, None, *kept], "step": [1] * (2 + len(kept))}
+        steps_in_turn.append(("slice", dict(cut)))
+    if kind:
+        steps_in_turn.append(("Cast", {"dtype": kind}))
+    for operator, attrs in steps_in_turn[:-1]:
+        data = m.node(operator, [data], **attrs)
+    operator, attrs = steps_in_turn[-1]
+    m.assign(node.outputs[0], operator, [data], **attrs)
 
 
 @to_mxnet("MaxPool")
 def max_pool_to_mxnet(node: ir.Node, m: MxnetNodes) -> None:
+    """Numbers of 8 bits are pooled as float32, which holds them exactly; MXNet has no pool of whole numbers."""
     if len(node.outputs) > 1:
         raise m.refuse(node, "its indices have no MXNet form")
     begins, ends = pads_of(node, len(attribute(node, "kernel_shape")))
-    data = m.arg(node.inputs[0])
+    data, kind = m.arg(node.inputs[0]), element_type(node.inputs[0])
+    small = kind in (ir.DataType.UINT8, ir.DataType.INT8)
+    if small:
+        data = m.node("Cast", [data], dtype="float32")
     if begins != ends:
         data, begins = padded(m, data, begins, ends, "-inf"), [0] * len(begins)
-    assign_pool(node, m, data, window_options(node, m, "max", begins, True))
+    name = kind.numpy().name if small and kind is not None else ""
+    assign_pool(node, m, data, window_options(node, m, "max", begins, True), name)
 
 
 @to_mxnet("AveragePool")
