@@ -134,11 +134,6 @@ def test_real_archives(name: str, real_models: Path, tmp_path: Path, torch_modul
     assert result.conversion.contracts[0].shape == ("batch", 3, side, side)
 
 
-def test_a_program_that_branches_is_refused(real_models: Path, tmp_path: Path, torch_module: ModuleType) -> None:
-    with pytest.raises(ConversionError, match=r"decides while it runs .*torch\.jit\.trace"):
-        converted(real_models / "pytorch" / "mtcnn-torchscript" / "PNet.pth", tmp_path / "x.onnx")
-
-
 def test_what_is_refused(package: Any, tmp_path: Path) -> None:
     for spelling, message in (
         ("own_nets:wrong", "gives a int, where an nn.Module is expected"),

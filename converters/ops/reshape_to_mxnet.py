@@ -129,9 +129,29 @@ def squeeze_where_one(node: ir.Node, m: MxnetNodes, axes: Sequence[int]) -> None
         raise m.refuse(node, "it has no operand")
     sizes = [m.dim(x, axis) for axis in range(m.whole_rank(x, node))]
     if any(sizes[axis].number is None for axis in axes):
-        raise m.refuse(node, "which axes go depends on sizes that are not known; give the model fixed input sizes")
+        squeeze_while_running(node, m, axes, sizes)
+        return
     kept = [size for axis, size in enumerate(sizes) if axis not in axes or size.number != 1]
     reshape(node, m, m.arg(x), kept)
+
+
+def squeeze_while_running(node: ir.Node, m: MxnetNodes, axes: Sequence[int], sizes: Sequence[Size]) -> None:
+    """The same where sizes are not known: MXNet's squeeze without axes, which takes every axis of one element.
+
+    An axis that has to stay and may have one element, such as the batch, is doubled before and halved behind it. That
+    needs its place, so that no axis in front of it may go.
+    """
+    at_risk = [axis for axis, size in enumerate(sizes) if axis not in axes and size.number in (None, 1)]
+    may_go = [axis for axis in axes if sizes[axis].number in (None, 1)]
+    if max(at_risk, default=-1) > min(may_go):
+        raise m.refuse(node, "which axes go depends on sizes that are not known; give the model fixed input sizes")
+    edge = m.arg(node.inputs[0])
+    for axis in at_risk:
+        edge = m.node("Concat", [edge, edge], dim=axis, num_args=2)
+    edge = m.node("squeeze", [edge], axis=None)
+    for axis in at_risk:
+        edge = m.node("SliceChannel", [edge], num_outputs=2, axis=axis, squeeze_axis=False)
+    m.assign(node.outputs[0], "identity", [edge])
 
 
 @to_mxnet("Flatten")

@@ -32,6 +32,7 @@ from facecvt.converters.errors import ConversionError, FormatError, FrameworkMis
 from facecvt.converters.formats.model_files import TorchFiles
 from facecvt.converters.graph import Graph
 from facecvt.converters.passes.input_shapes import FACE_SIZES
+from facecvt.converters.readers.torch_branches import squeeze_without_branches
 
 CODE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 EXPORTED_OPSET = 17
@@ -111,11 +112,12 @@ def read_program(
     module, known = load_module(source)
     shapes = shapes_of_inputs(module, known, input_shapes or {}, name)
     proto = exported(module, shapes, name)
+    squeeze_without_branches(proto)
     branches = [node.name or node.output[0] for node in proto.graph.node if node.op_type in BRANCHES]
     if branches:
         raise ConversionError(
-            f"{name}: the program decides while it runs what to compute, at {', '.join(branches[:5])}; save a traced "
-            "one: torch.jit.trace(module, example).save('traced.pt')"
+            f"{name}: the program decides while it runs what to compute, at {', '.join(branches[:5])}; give it a fixed "
+            "size, --input NAME=batch,3,H,W, or save a traced one: torch.jit.trace(module, example).save('traced.pt')"
         )
     rename_values(proto)
     from facecvt.converters.readers.from_onnx import read_onnx

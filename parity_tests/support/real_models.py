@@ -1,4 +1,4 @@
-"""The real models that facecvt is held to, as data: every MXNet, Paddle and ONNX model of the real model files.
+"""The real models that facecvt is held to, as data: every model of the real model files, in every direction.
 
 They are not part of this project; the folder lies beside it or where ``FACECVT_REAL_MODELS`` says. A model whose
 declared input has one size, though its layers take any, and one that takes any size, though a fixed one takes another
@@ -20,12 +20,18 @@ from facecvt.converters.formats.locate import Framework, ModelFiles, locate
 from facecvt.converters.formats.paddle_params import write_combined
 from facecvt.converters.formats.paddle_program import read_program
 from facecvt.parity_tests.inputs import DEFAULT_BATCHES
+from facecvt.parity_tests.proven import Source, torch_reader
 from facecvt.parity_tests.support.synthetic import synthesise_params
 from facecvt.parity_tests.verification import Verification
 from facecvt.reference_models.public_class import public_class
 
 TARGETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"mxnet": ("onnx", "torch"), "paddle": ("onnx", "torch", "mxnet"), "onnx": ("torch", "mxnet")}
+    {
+        "mxnet": ("onnx", "torch", "paddle"),
+        "paddle": ("onnx", "torch", "mxnet"),
+        "onnx": ("torch", "mxnet", "paddle"),
+        "torch": ("onnx", "mxnet", "paddle"),
+    }
 )
 # Goals of an output against the oracle and against the framework.
 LARGEST_REL_RMSE = 2e-5
@@ -39,7 +45,7 @@ class RealModel:
     Attributes:
         key: short name, unique in the list.
         title: what a table calls it.
-        framework: "mxnet", "paddle" or "onnx".
+        framework: "mxnet", "paddle", "onnx" or "torch".
         path: below the folder of real models, in a spelling that a conversion takes.
         input_shapes: shape by input name, batch included, where it is to be another than the source's own.
         batches: the batch sizes it takes: all, or the one that is fixed in it.
@@ -86,13 +92,16 @@ class RealModel:
             scratch: an existing folder; the target is ``KEY.onnx`` or a folder ``KEY_<framework>`` in it.
         """
         name = f"{self.key}.onnx" if target_framework == "onnx" else f"{self.key}_{target_framework}"
+        files = self.locate(models, scratch)
+        source = Source(files, files.name, None)
         return convert_files(
             self.framework,
-            self.locate(models, scratch),
+            files,
             target_framework,
             scratch / name,
             input_shapes=self.input_shapes,
             recogniser=public_class,
+            reader=torch_reader(source, None, self.input_shapes) if self.framework == "torch" else None,
         )
 
 
@@ -100,9 +109,6 @@ def _mxnet(key: str, title: str, path: str, shape: Sequence[int | str] | None = 
     batches = (shape[0],) if shape is not None and isinstance(shape[0], int) else DEFAULT_BATCHES
     return RealModel(key, title, "mxnet", f"mxnet/{path}", None if shape is None else {"data": shape}, batches)
 
-
-# Whether its squeeze2 takes axes away depends on the size of the image.
-SQUEEZED_AT_RUN_TIME = {"mxnet": "which axes go depends on sizes that are not known"}
 
 REAL_MODELS: tuple[RealModel, ...] = (
     _mxnet("det1", "MTCNN P-Net, JSON of 0.8", "mtcnn-det1/det1-symbol.json"),
@@ -117,11 +123,11 @@ REAL_MODELS: tuple[RealModel, ...] = (
     # Neither side is a multiple of a stride, so that every Crop has something to cut.
     _mxnet("retinaface-75x101", "RetinaFace mnet25 at 1x75x101", "retinaface-mnet25/M25-symbol.json", (1, 3, 75, 101)),
     *(
-        RealModel(f"combined-{net}", title, "paddle", f"paddle/mtcnn-pdmodel-combined/{net}.pdmodel", refused=refused)
-        for net, title, refused in (
-            ("PNet", "MTCNN P-Net, combined weights", SQUEEZED_AT_RUN_TIME),
-            ("RNet", "MTCNN R-Net, combined weights", {}),
-            ("ONet", "MTCNN O-Net, combined weights", {}),
+        RealModel(f"combined-{net}", title, "paddle", f"paddle/mtcnn-pdmodel-combined/{net}.pdmodel")
+        for net, title in (
+            ("PNet", "MTCNN P-Net, combined weights"),
+            ("RNet", "MTCNN R-Net, combined weights"),
+            ("ONet", "MTCNN O-Net, combined weights"),
         )
     ),
     # Here squeeze2 has something to squeeze: maps of one element.
@@ -178,6 +184,36 @@ REAL_MODELS: tuple[RealModel, ...] = (
             ("ppocr-cls", "PP-OCRv2 direction classifier, batch 6", "ppocr-v2-cls/PP_OCR_v2_cls.onnx", 6),
         )
     ),
+    # It squeezes axis 2 twice: how many axes are left is known at run time only, or at this size.
+    RealModel(
+        "script-PNet",
+        "MTCNN P-Net, TorchScript",
+        "torch",
+        "pytorch/mtcnn-torchscript/PNet.pth",
+        refused={
+            "mxnet": "how much it keeps is known at run time only",
+            "paddle": "the number of dimensions of 'Reshape' is not known",
+        },
+    ),
+    RealModel(
+        "script-PNet-12",
+        "MTCNN P-Net, TorchScript, at 12x12",
+        "torch",
+        "pytorch/mtcnn-torchscript/PNet.pth",
+        {"x": ("batch", 3, 12, 12)},
+    ),
+    *(
+        RealModel(key, title, "torch", f"pytorch/{path}")
+        for key, title, path in (
+            ("script-RNet", "MTCNN R-Net, TorchScript", "mtcnn-torchscript/RNet.pth"),
+            ("script-ONet", "MTCNN O-Net, TorchScript", "mtcnn-torchscript/ONet.pth"),
+            ("mediapipe-front", "BlazeFace front of MediaPipe", "blazeface-mediapipe/blazeface.pth"),
+            ("mediapipe-back", "BlazeFace back of MediaPipe", "blazeface-mediapipe/blazefaceback.pth"),
+            ("blazeface-pth", "BlazeFace 1000e, PyTorch port", "blazeface-paddledet-port/blazeface_1000e.pth"),
+            ("blazeface-pt", "BlazeFace 1000e, other keys", "blazeface-paddledet-port/blazeface_1000e.pt"),
+            ("fpn-ssh-pt", "BlazeFace-FPN-SSH 1000e", "blazeface-paddledet-port/blazeface_fpn_ssh_1000e.pt"),
+        )
+    ),
 )
 
 # Models of the folder that are no row of the list, and why.
@@ -188,6 +224,12 @@ LEFT_OUT: Mapping[str, str] = MappingProxyType(
         "mxnet/apache-legacy-fixtures/save_000800-e0be90f.json": "a symbol without weights",
         "mxnet/apache-legacy-fixtures/test_dnnl_test_dnnl_model_model1.json": "a symbol without weights",
         "paddle/blazeface-1000e/blazeface_1000e.pdparams": "weights without a program",
+        "pytorch/face-detector-1mb/mobilenet0.25_Final.pth": "weights of no reference architecture",
+        "pytorch/face-detector-1mb/slim_Final.pth": "weights of no reference architecture",
+        "pytorch/minifasnet/2.7_80x80_MiniFASNetV2.pth": "weights of no reference architecture",
+        "pytorch/minifasnet/4_0_0_80x80_MiniFASNetV1SE.pth": "weights of no reference architecture",
+        "pytorch/ultra-light-face/version-RFB-320.pth": "weights of no reference architecture",
+        "pytorch/ultra-light-face/version-slim-320.pth": "weights of no reference architecture",
     }
 )
 
