@@ -127,6 +127,8 @@ PADDLE_BY_DIALECT = {
         "F.hardsigmoid(x, slope=0.3, offset=0.4)",
     ),
     "hard_swish": ({"legacy": "hard_swish", "pir": "hardswish"}, "F.hardswish(x)"),
+    "hardtanh": ({"legacy": "brelu", "pir": "hardtanh"}, "F.hardtanh(x)"),
+    "hardtanh-bounds": ({"legacy": "brelu", "pir": "hardtanh"}, "F.hardtanh(x, -0.5, 0.75)"),
     "log_sigmoid": ({"legacy": "logsigmoid", "pir": "logsigmoid"}, "F.log_sigmoid(x)"),
 }
 # id -> (operator, attributes): a legacy operator with the defaults of its registration
@@ -178,7 +180,8 @@ def test_paddle_legacy(case, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "op", ["hard_sigmoid", "hard_swish", "leaky_relu", "elu", "selu", "gelu", "swish", "mish", "softplus", "relu6"]
+    "op",
+    ["hard_sigmoid", "hard_swish", "leaky_relu", "elu", "selu", "gelu", "swish", "mish", "softplus", "relu6", "brelu"],
 )
 def test_paddle_defaults_of_the_registration(op, tmp_path):
     """Paddle writes them all; a program that does not say them means them."""
@@ -207,6 +210,14 @@ def test_paddle_clip_by_inputs(tmp_path):
     slots = {"X": ["x"], "Min": ["low"], "Max": ["high"]}
     arrays = {"x": X, "low": np.array([-2.0], np.float32), "high": np.array([1.0], np.float32)}
     hold_targets(paddle_op_sample(tmp_path, "clip", arrays, slots, {"min": -9.0, "max": 9.0}), tmp_path)
+
+
+@pytest.mark.parametrize("dialect", ["legacy", "pir"])
+def test_paddle_clip_by_computed_bounds(dialect, tmp_path):
+    """Vectors of one number that are fed; what clips in PyTorch and ONNX are numbers without axes."""
+    arrays = {"x": X, "low": np.float32([-1.0]), "high": np.float32([0.5])}
+    sample = paddle_sample(tmp_path, dialect, arrays, "paddle.clip(x, low, high)", data=("x", "low", "high"))
+    hold_targets(sample, tmp_path)
 
 
 # id -> (operator, opsets of the source, attributes)

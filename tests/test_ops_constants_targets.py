@@ -5,7 +5,16 @@ import pytest
 
 from facecvt.converters.formats.mxnet_model import MxnetModel
 from facecvt.converters.formats.mxnet_symbol import read_symbol
-from facecvt.parity_tests.support.operator_cases import Case, mxnet, onnx, onnx_graph, paddle, spread, uncovered
+from facecvt.parity_tests.support.operator_cases import (
+    Case,
+    mxnet,
+    onnx,
+    onnx_graph,
+    paddle,
+    paddle_op,
+    spread,
+    uncovered,
+)
 from facecvt.parity_tests.support.single_op import Sample, random_array, skip_without
 
 X = random_array(2, 3, 4, 5)
@@ -46,6 +55,11 @@ CASES: list[Case] = [
     *paddle("shape", None, "paddle.shape(x)", x=X, shapes=FREE),
     *paddle(None, "shape64", "paddle.shape(x)", x=X, shapes=FREE),
     *paddle("fill_constant", "full", "x + paddle.full([3, 1, 1], 2.5)", x=X),
+    *paddle("fill_any_like", "full_like", "x + paddle.full_like(x, 2.5)", x=X, shapes=FREE),
+    *paddle("fill_any_like", "full_like", "paddle.full_like(x, 3, 'int64')", x=X),
+    *paddle("fill_any_like", "full_like", "x + paddle.zeros_like(x)", x=X),
+    *paddle_op("fill_any_like", {"X": ["x"]}, {}, older=("fill_zeros_like", {}), x=X),
+    *paddle("size", "numel", "paddle.numel(x)", x=X, shapes=FREE),
     *paddle("fill_constant", "full", "x + paddle.full([3, 1, 1], -2, 'int64').astype('float32')", x=X),
     *paddle("fill_constant", "full_with_tensor", "paddle.full(paddle.shape(x)[:2], 0.5) + x[:, :, 0, 0]", x=X),
     *paddle("fill_constant", "full", "x[:, :1, :1, :1] + paddle.full([40, 3, 60], 0.25)", x=X),

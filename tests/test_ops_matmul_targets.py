@@ -18,6 +18,7 @@ from facecvt.parity_tests.support.operator_cases import (
 from facecvt.parity_tests.support.single_op import mxnet_sample, paddle_sample, random_array
 from facecvt.parity_tests.support.single_op_targets import hold_targets, read_sample
 
+BATCHES = random_array(2, 3, 4, seed=9)
 X, MAPS, DEEP = random_array(3, 6), random_array(2, 3, 2, 4), random_array(2, 3, 4, 6)
 W, WM, B = random_array(5, 6, seed=1), random_array(5, 24, seed=1), random_array(5, seed=2)
 IN_OUT, OUT_IN, SQUARE = random_array(6, 5, seed=1), random_array(5, 6, seed=3), random_array(2, 6, 6, seed=4)
@@ -77,6 +78,8 @@ CASES: list[Case] = [
         )
     ),
     *paddle(None, "matmul", "paddle.matmul(x, y, transpose_y=True)", x=ROWS, y=ROWS[:, :3].copy()),
+    *paddle(None, "bmm", "paddle.bmm(x, y)", x=BATCHES, y=BATCHES.transpose(0, 2, 1).copy(), shapes={"x": [-1, -1, 4]}),
+    *paddle_op("bmm", {"X": ["x"], "Y": ["y"]}, {}, x=BATCHES, y=BATCHES.transpose(0, 2, 1).copy()),
     *paddle("matmul_v2", "matmul", "F.linear(x, y, z)", x=X, y=IN_OUT, z=B, weights=("y", "z")),
     *paddle_op("matmul", {"X": ["x"], "Y": ["y"]}, {"alpha": 0.5}, x=X, y=IN_OUT, weights=("y",)),
     *paddle_op("matmul", {"X": ["x"], "Y": ["y"]}, {"transpose_Y": True}, x=X, y=OUT_IN, weights=("y",)),

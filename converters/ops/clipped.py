@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from facecvt.converters.graph import Builder, attribute, constant
+from facecvt.converters.graph import Builder, attribute, constant, dims
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops.registry import from_mxnet, from_onnx, from_paddle, lower, to_torch
 from facecvt.converters.ops.rewriting import become, insert_before
 from facecvt.converters.ops.unchanged import unchanged
-from facecvt.converters.ops.value_facts import number_like
+from facecvt.converters.ops.value_facts import element_type, number_like
 from facecvt.converters.source_ops import MxnetOp, OnnxOp, PaddleOp
 from facecvt.converters.torch_code import TorchCode
 
@@ -64,10 +64,21 @@ def clip_from_paddle(op: PaddleOp, b: Builder) -> Any:
 
 
 def scalar(op: PaddleOp, b: Builder, bound: ir.Value, x: ir.Value) -> ir.Value:
-    """A bound as ONNX wants it: rank 0 and of the input's type."""
-    if bound.shape is not None and len(bound.shape) == 0 and not op.pir:
-        return bound
-    return number_like(b, x, float(op.weight(bound, "bound").reshape(-1)[0]))
+    """A bound as ONNX wants it: rank 0 and of the input's type, a constant where it is one."""
+    array = constant(bound)
+    if array is not None:
+        return number_like(b, x, float(array.reshape(-1)[0]))
+    target = element_type(x) or ir.DataType.FLOAT
+    number = bound if element_type(bound) == target else b.emit("Cast", [bound], to=int(target))
+    single: ir.Value = number if dims(number) == () else b.emit("Reshape", [number, b.const([])])
+    return single
+
+
+@from_paddle("brelu", "hardtanh")
+def hard_tanh_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    """The oldest form's bounds are 0 and 24 unless said otherwise."""
+    low, high = op.number("t_min", -1.0 if op.pir else 0.0), op.number("t_max", 1.0 if op.pir else 24.0)
+    return emit_clip(b, op.value("X", 0), low, high)
 
 
 @from_paddle("relu6")

@@ -123,6 +123,21 @@ def fill_from_paddle(op: PaddleOp, b: Builder) -> Any:
     return filled(b, shape, number, dtype)
 
 
+@from_paddle("fill_any_like", "fill_zeros_like", "full_like")
+def fill_like_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    """One number in the shape of the operand, of its type unless another is asked for."""
+    x, number = op.value("X", 0), op.number("value", 0.0, operand=1)
+    written = op.raw("dtype", -1)
+    if written == -1 or str(written).lower().startswith("undefined"):
+        return filled_like(b, x, number)
+    return b.emit("Expand", [b.const(number, np.dtype(paddle_type(op, "dtype"))), b.emit("Shape", [x])])
+
+
+@from_paddle("size", "numel")
+def size_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    return b.emit("Size", [op.value("Input", 0)])
+
+
 @from_paddle("full_with_tensor")
 def full_from_paddle(op: PaddleOp, b: Builder) -> Any:
     number = float(op.weight(op.value("", 0), "the value").reshape(-1)[0])

@@ -111,6 +111,11 @@ def mul_from_paddle(op: PaddleOp, b: Builder) -> Any:
     return b.emit("MatMul", [x, y])
 
 
+@from_paddle("bmm")
+def bmm_from_paddle(op: PaddleOp, b: Builder) -> Any:
+    return b.emit("MatMul", [op.value("X", 0), op.value("Y", 1)])
+
+
 @from_paddle("matmul", "matmul_v2")
 def matmul_from_paddle(op: PaddleOp, b: Builder) -> Any:
     """x y, each transposed in its last two axes where asked; times alpha in the oldest form."""
