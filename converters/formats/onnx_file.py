@@ -26,6 +26,7 @@ from facecvt.converters.formats.mapped import Array, MappedTensor
 from facecvt.converters.formats.protobuf_writer import encode_varint
 
 LARGEST_MESSAGE = 2**31 - 1  # a protobuf message can not be longer
+LEAST_EXTERNAL = 1024  # bytes; smaller tensors stay in the model, as with onnx.save
 EXTERNAL_ALIGNMENT = 4096  # a page, so that a runtime can map each weight
 
 
@@ -69,30 +70,31 @@ def write_streamed(
         model_without_graph: serialised ModelProto with no graph.
         graph_without_initializers: serialised GraphProto with no initializers.
         initializers: the weights.
-        external: where the weights go instead, if they do not fit one message.
+        external: where the weights go instead, if they do not fit one message; the smallest stay, because ONNX Runtime
+            reads shapes, axes and scales out of the model alone.
         external_name: name of that file, relative to the model's folder.
         advance: called with the number of bytes after each weight.
     """
     offset = 0
     headers: list[bytes] = []
     for item in initializers:
-        if external is None:
+        if external is None or item.data.nbytes < LEAST_EXTERNAL:
             headers.append(item.inline_header)
         else:
             offset += -offset % EXTERNAL_ALIGNMENT
             headers.append(_external_entry(item, external_name, offset))
             offset += item.data.nbytes
-    inline = external is None
     length = len(graph_without_initializers)
     length += sum(
-        len(head) + (item.data.nbytes if inline else 0) for head, item in zip(headers, initializers, strict=True)
+        len(head) + (item.data.nbytes if external is None or item.data.nbytes < LEAST_EXTERNAL else 0)
+        for head, item in zip(headers, initializers, strict=True)
     )
     target.write(model_without_graph)
     target.write(_tag(7, 2) + encode_varint(length))
     target.write(graph_without_initializers)
     for head, item in zip(headers, initializers, strict=True):
         target.write(head)
-        if external is None:
+        if external is None or item.data.nbytes < LEAST_EXTERNAL:
             _write_array(target, item.data)
         else:
             external.write(b"\0" * (-external.tell() % EXTERNAL_ALIGNMENT))

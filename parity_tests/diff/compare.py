@@ -20,6 +20,7 @@ from facecvt.parity_tests.diff.explain import explained
 from facecvt.parity_tests.diff.given_inputs import given_runs
 from facecvt.parity_tests.diff.localise import faults
 from facecvt.parity_tests.diff.model import Side, open_pair
+from facecvt.parity_tests.diff.outputs import output_cause
 from facecvt.parity_tests.diff.own_error import OwnErrors
 from facecvt.parity_tests.diff.reference import Reference
 from facecvt.parity_tests.diff.repro import write_repro
@@ -132,6 +133,7 @@ def diff_sides(
         repro=written,
         unmapped_b=pair.provenance.unmapped_b,
         anchors=pair.provenance.anchors,
+        of_outputs=output_cause(pair, found) if found.verdict == "differ" and not divergences else None,
         environment=environment(pair),
         shown=None
         if layers is None

@@ -14,7 +14,7 @@ What brings the error to within 10 floors is the cause. Nothing is named that wa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from facecvt.parity_tests.metrics import compare
 from facecvt.parity_tests.tolerance import Gate
 
 LEFT_OUT = "left out: "
-EPSILONS = (1e-5, 2e-5, 1e-3, 1e-12, 1e-6, 1e-4, 1e-2, 0.1, 0.9, 0.99, 0.01)  # 0.9 and the like are momenta
+EPSILONS = (0.0, 1e-5, 2e-5, 1e-3, 1e-12, 1e-6, 1e-4, 1e-2, 0.1, 0.9, 0.99, 0.01)  # 0.9 and the like are momenta
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Case:
         partner: input of B's layer -> input of A's layer.
         floor: of the layer's value.
         how: what told that both are one layer.
+        others: all weights of A by name.
     """
 
     a: CutLayer
@@ -52,14 +53,19 @@ class Case:
     partner: Mapping[str, str]
     floor: float
     how: str = ""
+    others: Mapping[str, NumpyArray] = field(default_factory=dict)
 
 
 def diagnose(case: Case) -> Cause | None:
     """The first cause that is proven; None where no hypothesis explains the error."""
     try:
-        right, wrong = case.a.compute(case.feeds_a), case.b.compute(case.feeds_b)
+        right = case.a.compute(case.feeds_a)
     except FacecvtError:
         return None
+    try:
+        wrong = case.b.compute(case.feeds_b)
+    except FacecvtError:  # it cannot be computed as it is
+        wrong = np.full((), np.nan)
     before = _error(right, wrong)
     for name, detail, layer, feeds, meant in _hypotheses(case, right, wrong):
         try:
@@ -78,10 +84,13 @@ Hypothesis = tuple[str, str, CutLayer, Mapping[str, NumpyArray], NumpyArray]
 
 def _hypotheses(case: Case, right: NumpyArray, wrong: NumpyArray) -> Iterator[Hypothesis]:
     ours, theirs = case.a.data_nodes(), case.b.data_nodes()
-    if len(ours) == len(theirs) == 1:
-        yield from (
-            (name, detail, layer, case.feeds_b, right) for name, detail, layer in _exchanges(case, ours[0], theirs[0])
-        )
+    both = dict(case.feeds_b)  # and what only A reads
+    both |= {b: case.feeds_a[a] for b, a in case.partner.items() if a in case.feeds_a and b not in both}
+    for one, other in zip(ours, theirs, strict=False) if len(ours) == len(theirs) else ():
+        if len(ours) > 1 and [n.op_type for n in ours] != [n.op_type for n in theirs]:
+            break
+        yield from ((*found, both, right) for found in _exchanges(case, one, other))
+        yield from ((*found, both, right) for found in several(case, one, other))
     for own, feeds, meant, others in (
         (case.a, case.feeds_a, wrong, theirs),
         (case.b, case.feeds_b, right, ours),
@@ -97,19 +106,16 @@ def _hypotheses(case: Case, right: NumpyArray, wrong: NumpyArray) -> Iterator[Hy
         if node.op_type == "BatchNormalization" and len(theirs) < len(ours):
             for name, detail, edit in _folded_wrongly(node.output[0]):
                 yield name, detail, case.a.edited(edit), case.feeds_a, wrong
+    kinds = [" and ".join(node.op_type for node in nodes) for nodes in (ours, theirs)]
+    if all(kinds) and len(ours) != len(theirs) and set(case.partner.values()).issuperset(case.a.inputs):
+        yield f"{kinds[0]} read as {kinds[1]}", f"A computes {kinds[0]}, B {kinds[1]}", _as_in_a(case), both, right
 
 
 def _exchanges(case: Case, ours: Any, theirs: Any) -> Iterator[tuple[str, str, CutLayer]]:
     """B's layer with one thing of A's; the names of what is fed are B's."""
-    back = {a: b for b, a in case.partner.items()}
     if ours.op_type != theirs.op_type:
-
-        def operator(layer: CutLayer) -> None:
-            layer.nodes = [_renamed(node, back, case.b.output, case.a.output) for node in case.a.nodes]
-            layer.weights = dict(case.a.weights)
-
         name = f"{ours.op_type} read as {theirs.op_type}"
-        yield name, f"A computes {ours.op_type}, B {theirs.op_type}", case.b.edited(operator)
+        yield name, f"A computes {ours.op_type}, B {theirs.op_type}", _as_in_a(case)
         return
     ours_by_name = {attribute.name: attribute for attribute in ours.attribute}
     theirs_by_name = {attribute.name: attribute for attribute in theirs.attribute}
@@ -142,12 +148,82 @@ def _exchanges(case: Case, ours: Any, theirs: Any) -> Iterator[tuple[str, str, C
         yield name, f"operand {place} of {ours.op_type} {theirs.output[0]}: {name}", case.b.edited(operand)
 
 
+def _as_in_a(case: Case) -> CutLayer:
+    """B's layer with all that A computes in it."""
+    back = {a: b for b, a in case.partner.items()}
+
+    def operator(layer: CutLayer) -> None:
+        layer.nodes = [_renamed(node, back, case.b.output, case.a.output) for node in case.a.nodes]
+        layer.weights = dict(case.a.weights)
+        layer.inputs = [back.get(name, name) for name in case.a.inputs]
+
+    return case.b.edited(operator)
+
+
+def several(case: Case, ours: Any, theirs: Any) -> Iterator[tuple[str, str, CutLayer]]:
+    """B's layer with several things of A's at once: its attributes, its operands, their order."""
+    if ours.op_type != theirs.op_type:
+        return
+    one, other = ({attribute.name: attribute for attribute in node.attribute} for node in (ours, theirs))
+    names = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+
+    def node_of(layer: CutLayer) -> Any:
+        return next(node for node in layer.nodes if node.output[0] == theirs.output[0])
+
+    def attributes(layer: CutLayer) -> None:
+        del node_of(layer).attribute[:]
+        node_of(layer).attribute.extend(ours.attribute)
+
+    if len(names) > 1:
+        yield " and ".join(names), f"B has other {', '.join(names)} than A", case.b.edited(attributes)
+    pairs = [(_operand(case.a, ours, place), _operand(case.b, theirs, place)) for place in range(len(ours.input))]
+    wrong = [place for place, (a, b) in enumerate(pairs) if a is not None and b is not None and not _equal(a, b)]
+
+    def operands(layer: CutLayer) -> None:
+        for place in wrong:
+            node_of(layer).input[place] = f"right{place}"
+            layer.weights[f"right{place}"] = pairs[place][0]  # type: ignore[assignment]  # not None by the choice above
+
+    if names and wrong:
+
+        def both(layer: CutLayer) -> None:
+            attributes(layer)
+            operands(layer)
+
+        name = " and ".join([*names, *sorted({_operand_name(case, ours.op_type, p, *pairs[p]) for p in wrong})])
+        yield (
+            name,
+            f"B has other {', '.join(names)} than A, and {ours.op_type} other operands {wrong}",
+            case.b.edited(both),
+        )
+    if len(wrong) > 1:
+        turned = {(a.tobytes(), a.shape) for p in wrong if (a := pairs[p][0]) is not None} == {
+            (b.tobytes(), b.shape) for p in wrong if (b := pairs[p][1]) is not None
+        }
+        causes = {_operand_name(case, ours.op_type, place, *pairs[place]) for place in wrong}
+        name = "operands exchanged" if turned else " and ".join(sorted(causes))
+        yield name, f"operands {wrong} of {ours.op_type} {theirs.output[0]}: {name}", case.b.edited(operands)
+    back = {a: b for b, a in case.partner.items()}
+    order = [back.get(name, "") for name in ours.input]
+    if list(theirs.input) != order and "" not in order:
+
+        def turn(layer: CutLayer) -> None:
+            node_of(layer).input[:] = order
+            layer.inputs = list(dict.fromkeys([*layer.inputs, *order]))
+
+        name = "operands exchanged" if sorted(theirs.input) == sorted(order) else "reads another value"
+        yield name, f"{ours.op_type} reads {list(theirs.input)} where A has {order}", case.b.edited(turn)
+
+
 def _operand_name(case: Case, operator: str, place: int, right: NumpyArray | None, wrong: NumpyArray | None) -> str:
     if right is None or wrong is None:
         return "dropped bias" if wrong is None else "added bias"
     if case.how == EXCHANGED and place == 1:
         return "weights of another layer"
-    return change_of(operator, place, right, wrong)
+    name = change_of(operator, place, right, wrong)
+    if name == "other weights" and any(_equal(array, wrong) for array in case.others.values()):
+        return "weights of another layer"
+    return name
 
 
 def _folded_wrongly(output: str) -> Iterator[tuple[str, str, Callable[[CutLayer], None]]]:
@@ -164,6 +240,22 @@ def _folded_wrongly(output: str) -> Iterator[tuple[str, str, Callable[[CutLayer]
                     attribute.f = epsilon
 
         yield "epsilon", f"folded with epsilon {epsilon:g}", with_epsilon
+    for name, place, change in (
+        ("mean of the other sign", 3, lambda mean: -mean),
+        ("variance is the standard deviation", 4, np.sqrt),
+        ("variance without its root", 4, np.square),
+    ):
+
+        def with_changed(layer: CutLayer, place: int = place, change: Any = change) -> None:
+            node = node_of(layer)
+            epsilon = next((a for a in node.attribute if a.name == "epsilon"), None)
+            array = layer.weights[node.input[place]].astype(np.float64)
+            if place == 4 and epsilon is not None:
+                array, epsilon.f = array + epsilon.f, 0.0
+            layer.weights["folded"] = change(array)
+            node.input[place] = "folded"
+
+        yield name, f"folded as if {name}", with_changed
     for name, place, value in (
         ("gamma is 1 (fix_gamma)", 1, 1.0),
         ("dropped shift", 2, 0.0),

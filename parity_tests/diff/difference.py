@@ -60,6 +60,7 @@ class Difference:
         unmapped_b: values of B without a partner -> why.
         anchors: layers that were aligned by their weights.
         environment: what computed it.
+        of_outputs: why outputs differ although every layer is right, where that was found.
         shown: names of the layers to report; all where None.
     """
 
@@ -75,6 +76,7 @@ class Difference:
     anchors: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     shown: frozenset[str] | None = None
+    of_outputs: Cause | None = None
 
     def __bool__(self) -> bool:
         return bool(self.verification)
@@ -91,7 +93,7 @@ class Difference:
     @property
     def cause(self) -> Cause | None:
         """Why the first layer at fault is wrong, where that was proven."""
-        return self.divergences[0].cause if self.divergences else None
+        return self.divergences[0].cause if self.divergences else self.of_outputs
 
     @property
     def causes(self) -> dict[str, int]:

@@ -21,7 +21,7 @@ from facecvt.parity_tests.diff.localise import Fault
 from facecvt.parity_tests.diff.own_error import arranged
 from facecvt.parity_tests.diff.side_by_side import Feeds, SideBySide
 
-MOST_TRIED = 8  # layers of one operator that are looked into
+MOST_TRIED = 32  # layers of one operator that are looked into
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,7 @@ class _Waiting:
             partner,
             self.fault.result.floor,
             self.how,
+            pair.a.graph.weights(),
         )
         return Fed(self.fault, case, exact_a, exact_b, known[self.name])
 

@@ -27,7 +27,9 @@ COMMUTATIVE = ("Add", "Mul", "Max", "Min", "Sum")
 KINDS = {
     **dict.fromkeys(("Gemm", "MatMul"), "matrix product"),
     **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), "reshape"),
-    **dict.fromkeys(("MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"), "pool"),
+    **dict.fromkeys(
+        ("MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum"), "pool"
+    ),
     **dict.fromkeys(
         ("Relu", "PRelu", "LeakyRelu", "Elu", "Clip", "HardSwish", "Sigmoid", "HardSigmoid", "Swish"), "activation"
     ),

@@ -106,10 +106,12 @@ class _Tracer:
             return
         for (x, y), how in pairs.items():
             self._anchor(x, y, how)
-        while self.changed:
+        while self.changed:  # what is only of one kind is told from what is left when nothing else can be
             self.changed = False
-            self._forward()
+            self._forward(by_operator=True)
             self._backward()
+            if not self.changed:
+                self._forward(by_operator=False)
         for x, node in enumerate(self.a.nodes):
             product = self.a.product_of(node)
             if x not in self.nodes and product is not None and name_of(product) in self.values:
@@ -189,7 +191,7 @@ class _Tracer:
         self.taken_nodes.update(self.b.position[id(step)] for step in tails[1])
         self.nodes.update({self.a.position[id(step)]: -1 for step in tails[0]})
 
-    def _forward(self) -> None:
+    def _forward(self, *, by_operator: bool) -> None:
         for x, node in enumerate(self.a.nodes):
             if x in self.nodes:
                 continue
@@ -200,6 +202,9 @@ class _Tracer:
             ours = [v for v in self._siblings(self.a, fed, node) if self.a.position[id(v)] not in self.nodes]
             by_name = self.b.graph
             theirs = [w for w in self._images(by_name, images, node) if self.b.position[id(w)] not in self.taken_nodes]
+            if by_operator:
+                ours = [v for v in ours if v.op_type == node.op_type]
+                theirs = [w for w in theirs if w.op_type == node.op_type]
             partner = self._only(node, ours, theirs)
             if partner is not None:
                 self._pair_whole(x, self.b.position[id(partner)], DATA_FLOW)

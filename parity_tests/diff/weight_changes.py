@@ -7,6 +7,7 @@ gives the wrong one exactly, or, where rounding is part of it, to within that ro
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import permutations
 
 import numpy as np
 
@@ -77,6 +78,20 @@ def in_other_order(right: NumpyArray, wrong: NumpyArray) -> bool:
     return right.ndim >= 1 and len(right) > 1 and ordered(right) == ordered(wrong)
 
 
+def in_other_layout(right: NumpyArray, wrong: NumpyArray) -> bool:
+    """Whether the elements are those of another order of the axes, in the shape of the right one."""
+    axes = range(right.ndim)
+    return right.ndim in (2, 4) and any(
+        same(right.transpose(order).reshape(right.shape), wrong) for order in permutations(axes) if order != tuple(axes)
+    )
+
+
+def rows_that_are_zero(right: NumpyArray, wrong: NumpyArray) -> bool:
+    """Whether some rows, not all of which are zero in the right weight, are zero and the others right."""
+    rows = wrong.reshape(len(wrong), -1).any(axis=1) if wrong.ndim else np.ones(1, bool)
+    return not rows.all() and bool(right[~rows].any()) and np.array_equal(right[rows], wrong[rows])
+
+
 Test = Callable[[NumpyArray, NumpyArray], bool]
 
 KERNEL: dict[str, Test] = {
@@ -85,8 +100,10 @@ KERNEL: dict[str, Test] = {
     "kernel inputs and outputs exchanged": lambda r, w: r.ndim == 4 and same(r.swapaxes(0, 1), w),
     "RGB and BGR exchanged": lambda r, w: r.ndim == 4 and r.shape[1] == 3 and same(r[:, ::-1], w),
     "transposed matrix": lambda r, w: r.ndim == 2 and same(r.T, w),
+    "weights of another layout": in_other_layout,
     "matrix for NHWC-flattened features": lambda r, w: r.ndim == 2 and nhwc_flattened(r, w),
     "outputs in another order": in_other_order,
+    "outputs that are zero": lambda r, w: rows_that_are_zero(r, w),
 }
 ROUNDED: dict[str, Test] = {
     "weights rounded to fp16": lambda r, w: np.array_equal(r.astype(np.float16).astype(np.float32), w),
@@ -94,22 +111,39 @@ ROUNDED: dict[str, Test] = {
     "weights rounded to int8": rounded_to_int8,
     "weights off by one factor": one_factor,
 }
+BIAS: dict[str, Test] = {
+    "dropped bias": lambda r, w: not w.any(),
+    "bias twice": lambda r, w: same(2 * r, w),
+}
+WHOLE = {
+    "Reshape": "another shape",
+    "ReduceL2": "another axis",
+    "ReduceMean": "another axis",
+    "ReduceSum": "another axis",
+}
 # (operator, place of the operand) -> what may have been done to it
 SPECIAL: dict[tuple[str, int], dict[str, Test]] = {
-    ("BatchNormalization", 1): {"gamma is 1 (fix_gamma)": lambda r, w: bool((w == 1.0).all())},
+    ("BatchNormalization", 1): {
+        "gamma is 1 (fix_gamma)": lambda r, w: bool((w == 1.0).all()),
+        "fix_gamma ignored": lambda r, w: bool((r == 1.0).all()) and float((w != 1.0).mean()) > 0.5,
+    },
     ("BatchNormalization", 2): {"dropped shift": lambda r, w: not w.any()},
-    ("BatchNormalization", 3): {"dropped mean": lambda r, w: not w.any()},
+    ("BatchNormalization", 3): {
+        "dropped mean": lambda r, w: not w.any(),
+        "mean of the other sign": lambda r, w: np.array_equal(-r, w),
+    },
     ("BatchNormalization", 4): {
         "variance is 1": lambda r, w: bool((w == 1.0).all()),
+        "variance is the standard deviation": lambda r, w: same(np.sqrt(np.abs(r)), w),
         "variance off by one factor": one_factor,
     },
     ("PRelu", 1): {
         "slope over the width": lambda r, w: r.shape != w.shape and np.array_equal(r.reshape(-1), w.reshape(-1)),
         "one slope for all channels": lambda r, w: bool((w == w.reshape(-1)[0]).all()),
     },
-    ("Conv", 2): {"dropped bias": lambda r, w: not w.any()},
-    ("ConvTranspose", 2): {"dropped bias": lambda r, w: not w.any()},
-    ("Gemm", 2): {"dropped bias": lambda r, w: not w.any()},
+    ("Conv", 2): BIAS,
+    ("ConvTranspose", 2): BIAS,
+    ("Gemm", 2): BIAS,
 }
 
 
@@ -121,6 +155,12 @@ def change_of(operator: str, place: int, right: NumpyArray, wrong: NumpyArray) -
         place: number of the operand.
         right, wrong: the weight of the reference, and of the other side.
     """
+    if right.dtype.kind in "iu":
+        return WHOLE.get(operator, "other whole numbers")
+    if operator == "Clip":
+        return "another limit"
+    if right.size == wrong.size == 1 and operator in ("Add", "Sub", "Mul", "Div", "Pow"):
+        return "another constant"
     tests = {**SPECIAL.get((operator, place), {})}
     if right.shape == wrong.shape:
         tests |= KERNEL if place == 1 and operator != "BatchNormalization" else {}

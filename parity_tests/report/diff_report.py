@@ -84,6 +84,8 @@ def render_diff(console: Console, found: Difference, *, quiet: bool = False, ver
     if verification.outputs:
         console.print()
         console.print(figures_table(verification.outputs, "output"))
+    if found.of_outputs is not None:
+        console.print(Text(f"  cause: {found.of_outputs.name}: {found.of_outputs.detail}"))
     if found.fault is not None:
         console.print()
         console.print(Text("\n".join([*divergence_lines(found), *other_faults(found)])))
@@ -234,11 +236,11 @@ def _divergence(found: Difference) -> dict[str, Any] | None:
     fault, cause = found.fault, found.cause
     if fault is None:
         first = found.verification.first_divergence
-        return (
-            None
-            if first is None
-            else {"a": first.name, "b": first.target, "cause": None, "evidence": {"reason": first.reason}}
-        )
+        if first is None:
+            return None
+        evidence = {"reason": first.reason, **({"detail": cause.detail} if cause is not None else {})}
+        name = cause.name if cause is not None else None
+        return {"a": first.name, "b": first.target, "cause": name, "evidence": evidence}
     return {
         "a": found.diverges_at,
         "b": fault.b,

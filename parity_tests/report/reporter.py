@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from facecvt.parity_tests.environment import Diagnosis
     from facecvt.parity_tests.inspection import Inspection
     from facecvt.parity_tests.proven import ProvenConversion
+    from facecvt.parity_tests.selftest.result import Selftest
     from facecvt.reference_models.listing import ModelRow, ModelSheet
     from facecvt.reference_models.listing_heads import HeadRow, HeadSheet
 
@@ -169,6 +170,15 @@ class Reporter:
             self.text("", diff_document(found), "diff")
             return
         self.render(lambda console: render_diff(console, found, quiet=self.quiet, verbose=self.verbose))
+
+    def selftest(self, found: Selftest) -> None:
+        """The answer of ``facecvt selftest``."""
+        from facecvt.parity_tests.report.selftest_report import render_selftest, selftest_document
+
+        if self.as_json:
+            self.text("", selftest_document(found), "selftest")
+            return
+        self.render(lambda console: render_selftest(console, found, verbose=self.verbose))
 
     def conversion(self, result: ProvenConversion) -> None:
         """The answer of a conversion: what was written, the verdict, the numbers behind it."""
