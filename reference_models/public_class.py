@@ -28,6 +28,8 @@ MOVES = (
     *("Pad", "Transpose", "Reshape", "Flatten", "Concat", "Slice", "Expand", "Shape", "Squeeze", "Unsqueeze"),
     "Identity",
 )
+# what a source spells activations out in
+STEPS = ("Add", "Sub", "Mul", "Div", "Clip", "Min", "Max", "Relu", "HardSigmoid", "Sigmoid", "Neg")
 
 
 class PublicClass:
@@ -107,25 +109,34 @@ class PublicClass:
         return {name_of(layers[layer].outputs[0]): place for layer, place in places.items() if layer in layers}
 
 
-def contained_moves(graph: Graph, held: Container[str]) -> dict[str, str]:
-    """Values that a class moves about without a name for them -> the value behind them that holds what they hold.
+def contained_values(graph: Graph, held: Container[str], known: Container[str]) -> dict[str, str]:
+    """Values that a class has no name for -> the value behind them that holds what they hold.
+
+    What a class moves about is held by the value that it is moved to. The steps of an activation that the source spells
+    out (x + 3, clipped, times x, over 6) are computed inside the one module whose output they all lead to.
 
     Args:
         graph: the recognised graph.
         held: canonical names of the values that the class has a place for.
+        known: names of values that are layers of the architecture or preprocessing: no steps inside of another layer.
     """
     found: dict[str, str] = {}
     for node in reversed(list(graph.body)):
         name = name_of(node.outputs[0])
-        if node.op_type not in MOVES or name in held:
+        if name in held:
             continue
-        for use in node.outputs[0].uses():
-            behind = name_of(use.node.outputs[0])
-            holder = behind if behind in held else found.get(behind)
-            if holder is not None:
-                found[name] = holder
-                break
+        behind = [name_of(use.node.outputs[0]) for use in node.outputs[0].uses()]
+        holders = [each if each in held else found.get(each) for each in behind]
+        inside = node.op_type in STEPS and name not in known and not has_weights(node) and len(set(holders)) == 1
+        holder = next((each for each in holders if each is not None), None)
+        if holder is not None and (node.op_type in MOVES or inside):
+            found[name] = holder
     return found
+
+
+def has_weights(node: ir.Node) -> bool:
+    """True where an operand is an array of more than one number."""
+    return any((array := constant(value)) is not None and array.size > 1 for value in node.inputs)
 
 
 def tensor_literal(array: NumpyArray, like: str) -> str:
@@ -163,7 +174,8 @@ def public_class(graph: Graph) -> PublicClass | None:
         for contract in graph.contracts
     ]
     known = PublicClass(recognition)
-    graph.absorbed.update(contained_moves(graph, known.taps(graph)))
+    nodes = (*recognition.layers.values(), *recognition.preprocessing)
+    graph.absorbed.update(contained_values(graph, known.taps(graph), {name_of(node.outputs[0]) for node in nodes}))
     return known
 
 

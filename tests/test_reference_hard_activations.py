@@ -7,9 +7,13 @@ import pytest
 
 from facecvt.converters.graph import Builder
 from facecvt.converters.onnx_ir_lazy import ir
+from facecvt.parity_tests.proven import convert_and_verify
+from facecvt.parity_tests.verify import verify
 from facecvt.reference_models.graph_activations import bounds, hard_sigmoid, hard_swish
 from facecvt.reference_models.graph_skeleton import from_graph
 from facecvt.reference_models.layers import LayerList
+from facecvt.reference_models.materialise import write_reference
+from facecvt.reference_models.public_class import contained_values
 from facecvt.reference_models.skeleton import from_layers, pair
 
 
@@ -112,3 +116,47 @@ def test_bounds_of_relu6_count(low, high, same):
     skeleton = from_graph(graph)
     assert skeleton is not None
     assert (pair(listed(lambda net, y: net.relu6("a", y)), skeleton) is not None) == same
+
+
+@pytest.mark.parametrize("spelling", [name for name in SWISHES if name != "operator"])
+def test_the_steps_of_an_activation_are_contained_in_it(spelling):
+    """All of them in the value that the module puts out; what two modules use, or a layer computes, is in neither."""
+    graph, y = graph_of(SWISHES[spelling])
+    names = [node.outputs[0].name for node in graph.body]
+    convolved, steps, held = y.name, names[1:-1], names[-1]
+    assert steps
+    assert contained_values(graph, {convolved, held}, set()) == dict.fromkeys(steps, held)
+    assert contained_values(graph, {held}, {convolved}) == dict.fromkeys(steps, held), "a layer is no step"
+    assert contained_values(graph, {convolved, held}, {steps[-1]}).get(steps[-1]) is None
+    assert contained_values(graph, {convolved}, set()) == {}, "nothing is compared that holds them"
+
+
+def test_what_two_modules_take_is_contained_in_neither():
+    def spell(b, x):
+        shared = b.emit("Add", [x, number(b, 3.0)])
+        left, right = b.emit("Sigmoid", [shared]), b.emit("Tanh", [shared])
+        return b.emit("Concat", [left, right], axis=1)
+
+    graph, y = graph_of(spell)
+    _, _, left, right, joined = (node.outputs[0].name for node in graph.body)
+    assert contained_values(graph, {y.name, left, right, joined}, set()) == {}
+    assert contained_values(graph, {y.name, joined}, set())[left] == joined
+    widened, _ = graph_of(lambda b, x: b.emit("Tanh", [b.emit("Add", [x, b.const(np.ones((4, 1, 1)), np.float32)])]))
+    assert contained_values(widened, {widened.outputs[0].name}, set()) == {}, "a bias of its own is a weight"
+
+
+def test_mobilenet_v3_from_mxnet_is_compared_whole(tmp_path):
+    """MXNet spells hard swish out in four operators; the class's one module holds them, and a wrong one is seen."""
+    state, symbol = write_reference("mobilenet_v3_small", "torch", tmp_path / "net"), tmp_path / "symbol"
+    convert_and_verify(str(state), "torch", "mxnet", output=symbol, verify=False)
+    made = convert_and_verify(str(symbol), "mxnet", "torch", output=tmp_path / "out", verify=False).conversion
+    found = verify(made, batches=(1,), kinds=("normal",))
+    assert found.verdict == "agree", found.reasons
+    assert (found.coverage.parametric, found.coverage.taps) == (1.0, 1.0)
+    steps = [name for name in made.graph.absorbed if name.endswith("_clip_output")]
+    assert len(steps) == 19, "one for each hard swish"
+    model = tmp_path / "out" / "model.py"
+    text = model.read_text(encoding="utf-8")
+    assert "nn.Hardswish" in text
+    model.write_text(text.replace("nn.Hardswish", "nn.Hardtanh"), encoding="utf-8")
+    assert verify(made, batches=(1,), kinds=("normal",)).verdict == "differ"
