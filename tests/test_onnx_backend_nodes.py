@@ -36,7 +36,7 @@ OPERATORS = ("abs", "flatten", "gemm", "pow", "prelu", "scatterelements")
 # ScatterElements has no rule to MXNet (3).
 SAMPLE = {"torch": 38, "paddle": 36, "mxnet": 33}
 # Passed and failed of the whole suite; a rule that is added raises the first, then `make backend-table` and this line.
-WHOLE = {"torch": (651, 0), "paddle": (545, 0), "mxnet": (564, 8)}
+WHOLE = {"torch": (704, 0), "paddle": (605, 0), "mxnet": (618, 0)}
 
 
 def of(outcomes: dict[str, Outcome], *kinds: str) -> list[str]:
@@ -66,7 +66,7 @@ def test_the_whole_suite_passes_as_often_as_the_page_says(target: str) -> None:
 def test_the_oracle_agrees_with_every_case_that_it_evaluates() -> None:
     found = {case.name: oracle_difference(case) for case in node_cases() if out_of_scope(case) is None}
     assert {name: text for name, text in found.items() if text} == {}
-    assert sum(text == "" for text in found.values()) >= 774
+    assert sum(text == "" for text in found.values()) >= 831
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -20,7 +20,7 @@ CASES: list[Case] = [
     *onnx("DepthToSpace", DEEP, opsets=(7, 13), blocksize=2),
     *onnx("DepthToSpace", DEEP, opsets=(11, 13), blocksize=2, mode="CRD"),
     *onnx("DepthToSpace", random_array(1, 9, 2, 3), opsets=(13,), blocksize=3, mode="DCR"),
-    *onnx("SpaceToDepth", WIDE, opsets=(7, 13), blocksize=2),
+    *onnx("SpaceToDepth", WIDE, opsets=(7, 13), blocksize=2),  # its modes, of opset 26, are in the node tests of ONNX
     *mxnet(ADAPTIVE, IMAGE),
     *mxnet(ADAPTIVE, IMAGE, output_size="1"),
     *mxnet(ADAPTIVE, IMAGE, output_size="(7, 3)"),

@@ -47,6 +47,27 @@ def test_numbers_of_8_bits_are_pooled(kind: type, attrs: dict, tmp_path: Path, m
     np.testing.assert_array_equal(found, sample.expected[0])
 
 
+@pytest.mark.parametrize("fmod", [0, 1])
+@pytest.mark.parametrize("fed", [1, 2])
+def test_a_remainder_of_nothing_is_no_number(fmod: int, fed: int, tmp_path: Path, mxnet_module: ModuleType) -> None:
+    """MXNet's own is 0."""
+    nodes = [helper.make_node("Mod", ["x", "z"], ["y"], fmod=fmod)]
+    left, right = np.float32([[5, -5, 5, -5, 0, 1]]), np.float32([[3, 3, -3, 0, 0, np.inf]])
+    names = ["x", "z"][:fed]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 6]) for name in names],
+        [helper.make_empty_tensor_value_info("y")],
+        [onnx.numpy_helper.from_array(right, "z")][fed - 1 :],
+    )
+    path = tmp_path / "mod.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    (found,) = in_mxnet(path, {"x": left, "z": right} if fed == 2 else {"x": left})
+    wanted = [2, -2, 2, np.nan, np.nan, 1] if fmod else [2, 1, -1, np.nan, np.nan, 1]
+    np.testing.assert_array_equal(found, np.float32([wanted]))
+
+
 def split_model(folder: Path, sizes: list[int], last: list[str], inputs: list[str]) -> Path:
     nodes = [
         helper.make_node("Split", ["x", "sizes"], ["a", "b", "c"][: len(sizes)], axis=1),

@@ -33,10 +33,11 @@ def spread(b: Builder, x: ir.Value, block: int, channels_first: bool = False) ->
     return reshape_by_pieces(b, b.emit("Transpose", [parts], perm=order), AFTER_SPREADING)
 
 
-def gathered(b: Builder, x: ir.Value, block: int) -> Any:
+def gathered(b: Builder, x: ir.Value, block: int, channels_first: bool = False) -> Any:
     """Pixels become channels."""
     pieces: list[Piece] = [Copied(0), Copied(1), Divided(2, block), block, Divided(3, block), block]
-    moved = b.emit("Transpose", [reshape_by_pieces(b, x, pieces)], perm=[0, 3, 5, 1, 2, 4])
+    order = [0, 1, 3, 5, 2, 4] if channels_first else [0, 3, 5, 1, 2, 4]
+    moved = b.emit("Transpose", [reshape_by_pieces(b, x, pieces)], perm=order)
     flat = reshape_by_pieces(b, moved, [Copied(0), Copied(1), Multiplied(2), Copied(4), Copied(5)])
     return reshape_by_pieces(b, flat, [Copied(0), Multiplied(1), Copied(3), Copied(4)])
 
@@ -59,4 +60,5 @@ def depth_to_space_from_onnx(op: OnnxOp, b: Builder) -> Any:
 
 @from_onnx("SpaceToDepth")
 def space_to_depth_from_onnx(op: OnnxOp, b: Builder) -> Any:
-    return gathered(b, op.value(0), int(op.raw("blocksize")))
+    """The mode is an attribute from opset 26 on."""
+    return gathered(b, op.value(0), int(op.raw("blocksize")), channels_first=str(op.raw("mode", "DCR")) == "CRD")

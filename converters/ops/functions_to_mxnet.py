@@ -5,11 +5,12 @@ Source: MXNet 1.9.1 ``src/operator/mshadow_op.h``: ``mod`` takes the divisor's s
 
 from __future__ import annotations
 
-from facecvt.converters.graph import attribute
+from facecvt.converters.graph import attribute, constant
 from facecvt.converters.mxnet_nodes import MxnetNodes
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops.functions import CANONICAL
 from facecvt.converters.ops.registry import to_mxnet
+from facecvt.converters.ops.value_facts import is_integer
 
 NAMES = {operator: mxnet for operator, (mxnet, _) in CANONICAL.items() if mxnet is not None}
 
@@ -33,10 +34,20 @@ def round_to_mxnet(node: ir.Node, m: MxnetNodes) -> None:
 
 @to_mxnet("Mod")
 def mod_to_mxnet(node: ir.Node, m: MxnetNodes) -> None:
-    """With fmod the sign of the dividend, else that of the divisor."""
+    """With fmod the sign of the dividend, else that of the divisor; NaN for a divisor of 0, where MXNet gives 0."""
     left, right = (m.arg(value) for value in node.inputs)
-    if not attribute(node, "fmod", 0):
-        m.assign(node.outputs[0], "broadcast_mod", [left, right])
+    divisor, after = constant(node.inputs[1]), []
+    operands = [left, right]
+    if attribute(node, "fmod", 0):
+        operands = [m.node("abs", [left]), m.node("abs", [right])]
+        after.append(m.node("sign", [left]))
+    if not is_integer(node.inputs[1]) and (divisor is None or not divisor.all()):
+        side = m.node("sign", [right])
+        after.append(m.node("elemwise_div", [side, side]))
+    if not after:
+        m.assign(node.outputs[0], "broadcast_mod", operands)
         return
-    rest = m.node("broadcast_mod", [m.node("abs", [left]), m.node("abs", [right])])
-    m.assign(node.outputs[0], "broadcast_mul", [m.node("sign", [left]), rest])
+    rest = m.node("broadcast_mod", operands)
+    for factor in after[:-1]:
+        rest = m.node("broadcast_mul", [rest, factor])
+    m.assign(node.outputs[0], "broadcast_mul", [rest, after[-1]])
