@@ -19,7 +19,7 @@ from io import TextIOWrapper
 import click
 
 from facecvt import __version__
-from facecvt.commands import comparisons, conversions, facts
+from facecvt.commands import comparisons, conversions, facts, suites
 from facecvt.commands.facts import COMPLETE_VARIABLE
 from facecvt.commands.failures import TERMINATED, failure_of, tell, wants
 
@@ -51,7 +51,7 @@ def program(context: click.Context) -> None:
         context.exit(2)
 
 
-for command in (*conversions.COMMANDS, *comparisons.COMMANDS, *facts.COMMANDS):
+for command in (*conversions.COMMANDS, *comparisons.COMMANDS, *suites.COMMANDS, *facts.COMMANDS):
     program.add_command(command)
 
 

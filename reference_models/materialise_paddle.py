@@ -49,6 +49,11 @@ def save(architecture: ArchitectureSpec, folder: Path, seed: int) -> None:
     if missing or unexpected:
         raise RuntimeError(f"the net lacks {unexpected[:5]} and has besides {missing[:5]}")
     net.eval()
+    save_net(net, architecture, folder)
+
+
+def save_net(net: Any, architecture: ArchitectureSpec, folder: Path) -> None:
+    """Trace and save a net that is in inference mode; see :func:`save`."""
     if not paddle.get_flags("FLAGS_enable_pir_api")["FLAGS_enable_pir_api"]:
         for name in PIR_ONLY:
             setattr(paddle.nn.functional, name, legacy_function(name))

@@ -41,7 +41,7 @@ def run_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
 def test_the_conversions_are_those_of_the_engine() -> None:
     possible = {(s, t) for s in targets.SOURCES for t in targets.TARGETS if s != t}
     assert set(targets.CONVERSIONS) == possible
-    others = ["diff", "inspect", "ops", "models", "doctor", "completion"]
+    others = ["diff", "selftest", "parity", "inspect", "ops", "models", "doctor", "completion"]
     assert [*(f"{source}2{target}" for source, target in targets.CONVERSIONS), *others] == COMMANDS
     for framework in targets.TARGETS:
         assert callable(targets.writer_for(framework))

@@ -1,0 +1,155 @@
+"""The figures of every pair, layer and input, taken as the oracle computes; nothing is judged here.
+
+The oracle goes through an input in float64 and in float32 side by side. The moment it computes a layer, that layer's
+values of all sides are read from disk, every two are compared, and forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+
+from facecvt.parity_tests.diff.own_error import arranged
+from facecvt.parity_tests.evidence import Sample, ValueEvidence
+from facecvt.parity_tests.metrics import compare
+from facecvt.parity_tests.parity_report.exact import ExactNet
+from facecvt.parity_tests.parity_report.native import NumpyArray
+from facecvt.parity_tests.parity_report.runs import Feed
+from facecvt.parity_tests.parity_report.values_on_disk import ValuesOnDisk
+from facecvt.parity_tests.verify import walk_together
+
+ORACLE = "oracle"
+Outputs = dict[str, list[NumpyArray]]  # input -> outputs
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One pair at one layer on one input."""
+
+    fed: str
+    sample: Sample
+
+
+@dataclass
+class Measured:
+    """What the runs of one architecture gave.
+
+    Attributes:
+        sides: ids in the order of the report; the oracle first where there is one.
+        pairs: (a, b, layer) -> one measurement an input.
+        clean: layer -> the oracle in float32 against float64, one an input.
+        shapes: layer -> shape at batch 1.
+        outputs: side -> input -> outputs; of the oracle where it was run.
+        own: side -> layer -> own rel-RMSE.
+    """
+
+    sides: list[str] = field(default_factory=list)
+    pairs: dict[tuple[str, str, str], list[Measurement]] = field(default_factory=dict)
+    clean: dict[str, list[Sample]] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    outputs: dict[str, Outputs] = field(default_factory=dict)
+    own: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def evidence(self, a: str, b: str, layer: str) -> ValueEvidence:
+        """All that is known of a pair at a layer, in the form that is judged."""
+        samples = [found.sample for found in self.pairs.get((a, b, layer), [])]
+        return ValueEvidence(samples, self.clean.get(layer, []))
+
+    def shown(self) -> set[str]:
+        """Layers of which at least one pair was compared."""
+        return {layer for _, _, layer in self.pairs}
+
+    def add(self, feed: Feed, layer: str, values: dict[str, NumpyArray], *, output: bool) -> None:
+        """Compare every two sides at a layer.
+
+        Args:
+            feed: the input.
+            layer: its canonical name.
+            values: side -> value, for the sides that have it.
+            output: whether shapes must be equal; inside, axes of size 1 and the place of the channels may differ.
+        """
+        info = feed.info
+        for a, b in combinations([side for side in self.sides if side in values], 2):
+            expected, actual = values[a], values[b]
+            if not output and actual.shape != expected.shape:
+                fitting = arranged(actual, expected.shape)
+                actual = actual if fitting is None else fitting
+            sample = Sample(info.kind, info.batch, compare(expected, actual))
+            self.pairs.setdefault((a, b, layer), []).append(Measurement(info.name, sample))
+        first = next(iter(values.values()), None)
+        if first is not None and layer not in self.shapes:
+            has_batch = first.ndim > 0 and first.shape[0] == info.batch
+            self.shapes[layer] = (1, *first.shape[1:]) if has_batch else first.shape
+
+    def add_clean(self, feed: Feed, layer: str, exact: NumpyArray, single: NumpyArray) -> None:
+        """What float32 costs at a layer."""
+        self.clean.setdefault(layer, []).append(Sample(feed.info.kind, feed.info.batch, compare(exact, single)))
+
+
+def compare_layers(
+    measured: Measured, disk: ValuesOnDisk, exact: ExactNet | None, feed: Feed, x: NumpyArray | None,
+    output_names: Sequence[str],
+) -> dict[str, NumpyArray]:  # fmt: skip
+    """Compare every named layer on one input.
+
+    Args:
+        measured: takes the figures.
+        disk: the values of the other sides.
+        exact: the oracle, None where there is none.
+        feed: the input.
+        x: what the oracle is fed.
+        output_names: canonical names of the outputs, which are compared elsewhere.
+
+    Returns:
+        Layer -> the oracle's value rounded to float32, for teacher forcing.
+    """
+    others = [side for side in measured.sides if side != ORACLE]
+    left = set().union(*(disk.layers(side) for side in others)) - set(output_names)
+    forced: dict[str, NumpyArray] = {}
+
+    def of_others(layer: str) -> dict[str, NumpyArray]:
+        left.discard(layer)
+        found = {side: disk.read(side, feed.info.name, layer) for side in others}
+        return {side: value for side, value in found.items() if value is not None}
+
+    if exact is not None and x is not None:
+        layer_of, outputs = exact.layer_of, set(output_names)
+
+        def on_value(name: str, value: NumpyArray, single: NumpyArray | None) -> None:
+            layer = layer_of.get(name)
+            if layer is None or layer in outputs or single is None:
+                return
+            measured.add_clean(feed, layer, value, single)
+            measured.add(feed, layer, {ORACLE: value, **of_others(layer)}, output=False)
+            forced[layer] = value.astype(np.float32)
+
+        ours, singles = walk_together(exact.exact, exact.clean, exact.feed(x), on_value)
+        take_exact_outputs(measured, exact, feed, ours, singles)
+    for layer in sorted(left):
+        measured.add(feed, layer, of_others(layer), output=False)
+    return forced
+
+
+def take_exact_outputs(
+    measured: Measured, exact: ExactNet, feed: Feed, ours: dict[str, NumpyArray], singles: dict[str, NumpyArray]
+) -> None:
+    """Keep the oracle's outputs, and what float32 costs there."""
+    names = exact.exact.output_names
+    measured.outputs.setdefault(ORACLE, {})[feed.info.name] = [ours[name] for name in names]
+    for layer, name in zip(exact.outputs, names, strict=True):
+        measured.add_clean(feed, layer, ours[name], singles[name])
+
+
+def compare_outputs(measured: Measured, feed: Feed, output_names: Sequence[str]) -> None:
+    """Compare every output on one input; an output that a side lacks counts as a different shape."""
+    values = {side: found[feed.info.name] for side, found in measured.outputs.items() if feed.info.name in found}
+    for number, layer in enumerate(output_names):
+        measured.add(
+            feed,
+            layer,
+            {side: arrays[number] if number < len(arrays) else np.empty(0) for side, arrays in values.items()},
+            output=True,
+        )

@@ -1,0 +1,62 @@
+"""Activations of several nets at once, on disk: a deep net's are hundreds of megabytes, and there are seven nets.
+
+One file a net and input, values one after the other; what is read is read once, when the oracle computes its partner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facecvt.parity_tests.parity_report.native import NumpyArray, OnValue
+
+
+@dataclass(frozen=True)
+class _Place:
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
+class ValuesOnDisk:
+    """Arrays by side, input and layer.
+
+    Args:
+        folder: an empty one; whoever made it removes it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[tuple[str, str], Path] = {}
+        self._places: dict[tuple[str, str, str], _Place] = {}
+
+    @contextmanager
+    def writing(self, side: str, fed: str) -> Iterator[OnValue]:
+        """A function that takes layer and value; of a layer that comes twice the last value counts."""
+        path = self._folder / f"{len(self._files)}.values"
+        self._files[side, fed] = path
+        with open(path, "wb") as file:
+
+            def keep(layer: str, value: NumpyArray) -> None:
+                self._places[side, fed, layer] = _Place(file.tell(), value.dtype, value.shape)
+                np.ascontiguousarray(value).tofile(file)
+
+            yield keep
+
+    def read(self, side: str, fed: str, layer: str) -> NumpyArray | None:
+        """A value, None where that side did not show the layer."""
+        place = self._places.get((side, fed, layer))
+        if place is None:
+            return None
+        count = int(np.prod(place.shape))
+        flat = np.fromfile(self._files[side, fed], place.dtype, count, offset=place.offset)
+        return flat.reshape(place.shape)
+
+    def layers(self, side: str) -> set[str]:
+        """Layers that a side showed."""
+        return {layer for owner, _, layer in self._places if owner == side}
