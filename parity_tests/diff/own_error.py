@@ -111,7 +111,6 @@ class OwnErrors:
                 if not self._readers[read]:
                     del self._given[read]
 
-
     def _results(self, taps: tuple[str, ...]) -> dict[str, NumpyArray | str | None]:
         """What layers give; where one fails on what A computes, why; None where nothing here knows its operator."""
         layers = self._cutter.cut(taps, self._shapes)
