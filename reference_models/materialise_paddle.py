@@ -67,13 +67,24 @@ def save_net(net: Any, architecture: ArchitectureSpec, folder: Path) -> None:
     paddle.jit.save(traced, str(folder / "inference"))
 
 
+def options_of(text: str) -> dict[str, Any]:
+    """An architecture's options from JSON, which has lists where options are tuples."""
+    options: dict[str, Any] = {name: as_tuples(value) for name, value in json.loads(text).items()}
+    return options
+
+
+def as_tuples(value: Any) -> Any:
+    """Lists, and the lists in them, as tuples; anything else as it is."""
+    return tuple(map(as_tuples, value)) if isinstance(value, list) else value
+
+
 def main() -> None:
     """Parse the command line that materialise.py builds and save the model."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("name")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--options", type=json.loads, default={}, help="the architecture's, as a JSON object")
+    parser.add_argument("--options", type=options_of, default={}, help="the architecture's, as a JSON object")
     given = parser.parse_args()
     save(architectures()[given.name].with_options(**given.options), given.folder, given.seed)
 
