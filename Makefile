@@ -3,7 +3,7 @@
 #   make demo       two conversions of the built-in reference models, verified, into ./demo
 #   make test       lint, types and every test that is not marked slow; this is what CI runs
 #   make test-all   the same with the slow tests
-#   make bench      facecvt beside its peers; fills the speed table of README.md
+#   make bench      facecvt beside its peers; fills the speed tables of README.md
 #   make docs       docs/ops.md, docs/cli.md and docs/models.md from the code
 #   make real-models-table   converts every model of ../shared/models and fills the table of README.md
 #   make backend-table       the node tests of ONNX through onnx2torch, onnx2paddle and onnx2mxnet: docs/onnx-backend.md
@@ -68,6 +68,7 @@ test-all: lint types
 
 bench: $(SET_UP_DEV)
 	$(BIN)/python benchmarks/run.py --readme
+	$(BIN)/python benchmarks/inference.py --readme
 
 docs: $(SET_UP_DEV)
 	$(BIN)/python docs/generate.py
