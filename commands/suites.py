@@ -40,8 +40,8 @@ def parity(
     of rows, repetition, extreme inputs and aliasing are checked. ARCH is a name or a pattern, as for `facecvt models`;
     by default all. `facecvt parity --merge DIR... --out DIR` joins shards.
 
-    DIR gets parity.json, junit.xml and parity.md. A framework that is not installed and not left out by --frameworks
-    makes exit code 4.
+    DIR gets parity.json, junit.xml, parity.md and the page parity.html. A framework that is not installed and not left
+    out by --frameworks makes exit code 4.
     """
     from facecvt.parity_tests.parity_report.console import render_parity
     from facecvt.parity_tests.parity_report.result import Settings

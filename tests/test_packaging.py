@@ -60,8 +60,12 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert {"facecvt/__init__.py", "facecvt/cli.py", "facecvt/py.typed"} <= names
     for path in PROJECT.glob("*/**/*.py"):
         inside = path.relative_to(PROJECT)
-        if inside.parts[0] in ("converters", "reference_models", "parity_tests") and "suite" not in inside.parts:
+        ours = inside.parts[0] in ("commands", "converters", "reference_models", "parity_tests")
+        if ours and "suite" not in inside.parts:
             assert f"facecvt/{inside.as_posix()}" in names
+    page = {path.relative_to(PROJECT).as_posix() for path in (PROJECT / "parity_tests/report/page").rglob("*.*")}
+    assert len(page) == 6
+    assert {f"facecvt/{name}" for name in page} <= names
     strangers = {name for name in names if not name.startswith(("facecvt/", "facecvt-"))}
     assert not strangers
     assert not {name for name in names if name.startswith(("facecvt/tests", "facecvt/benchmarks", "facecvt/docs"))}
