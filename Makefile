@@ -5,7 +5,8 @@
 #   make test-all   the same with the slow tests
 #   make bench      facecvt beside its peers; fills the speed tables of README.md
 #   make docs       docs/ops.md, docs/cli.md and docs/models.md from the code
-#   make real-models-table   converts every model of ../shared/models and fills the table of README.md
+#   make real-models-table   converts every model of ../shared/models in every direction: docs/real-models.md
+#   make directions-table    every reference architecture in every direction: docs/directions.md
 #   make backend-table       the node tests of ONNX through onnx2torch, onnx2paddle and onnx2mxnet: docs/onnx-backend.md
 #   make dist       the wheel, into ./dist
 #   make clean      remove what the other targets made, but for .venv
@@ -16,7 +17,7 @@ SET_UP := $(VENV)/.set-up
 SET_UP_DEV := $(VENV)/.set-up-dev
 WORKERS ?= 2
 
-.PHONY: demo test test-all lint types format bench docs backend-table real-models-table dist clean help
+.PHONY: demo test test-all lint types format bench docs backend-table real-models-table directions-table dist clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -78,6 +79,9 @@ backend-table: $(SET_UP_DEV)
 
 real-models-table: $(SET_UP_DEV)
 	$(BIN)/python benchmarks/real_models.py
+
+directions-table: $(SET_UP_DEV)
+	$(BIN)/python benchmarks/directions.py
 
 # build/ is removed first: setuptools would ship files that lie there from an older tree.
 dist: $(SET_UP_DEV)
