@@ -52,7 +52,7 @@ from facecvt.parity_tests.parity_report.result import (
     WeightsOfSide,
     gravest,
 )
-from facecvt.parity_tests.parity_report.runs import EXTREMES, LAYERED, SMALL, Feed, feeds_of
+from facecvt.parity_tests.parity_report.runs import EXTREMES, SMALL, Feed, feeds_of
 from facecvt.parity_tests.parity_report.values_on_disk import ValuesOnDisk
 from facecvt.parity_tests.runtimes.runtime import RunFailedError
 from facecvt.parity_tests.verify import walk_together
@@ -173,9 +173,8 @@ class ArchitectureRun:
                         outputs[feed.info.name] = net.run(x, keep)
                 else:
                     outputs[feed.info.name] = net.run(x)
-            small, other = (_of(by_name[name], in_graph) for name in (SMALL, LAYERED))
             weights = weights_of(side, net.weights(), self.arrays)
-            checks = [check_weights(weights), *check_runs(side, net.run, small, other)]
+            checks = [check_weights(weights), *check_runs(side, net.run, _of(by_name[SMALL], in_graph))]
         gathered.measured.sides.append(side)
         gathered.measured.outputs[side] = {name: [array.copy() for array in found] for name, found in outputs.items()}
         gathered.shown[side] = net.shown
