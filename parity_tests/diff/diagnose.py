@@ -165,7 +165,8 @@ def several(case: Case, ours: Any, theirs: Any) -> Iterator[tuple[str, str, CutL
     if ours.op_type != theirs.op_type:
         return
     one, other = ({attribute.name: attribute for attribute in node.attribute} for node in (ours, theirs))
-    names = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+    unlike = {name for name in {*one, *other} if one.get(name) != other.get(name)}
+    names = sorted(unlike - {"momentum"})  # which says nothing once a model is trained
 
     def node_of(layer: CutLayer) -> Any:
         return next(node for node in layer.nodes if node.output[0] == theirs.output[0])
@@ -184,6 +185,13 @@ def several(case: Case, ours: Any, theirs: Any) -> Iterator[tuple[str, str, CutL
             node_of(layer).input[place] = f"right{place}"
             layer.weights[f"right{place}"] = pairs[place][0]  # type: ignore[assignment]  # not None by the choice above
 
+    if len(wrong) > 1:
+        turned = {(a.tobytes(), a.shape) for p in wrong if (a := pairs[p][0]) is not None} == {
+            (b.tobytes(), b.shape) for p in wrong if (b := pairs[p][1]) is not None
+        }
+        causes = {_operand_name(case, ours.op_type, place, *pairs[place]) for place in wrong}
+        name = "operands exchanged" if turned else " and ".join(sorted(causes))
+        yield name, f"operands {wrong} of {ours.op_type} {theirs.output[0]}: {name}", case.b.edited(operands)
     if names and wrong:
 
         def both(layer: CutLayer) -> None:
@@ -196,16 +204,10 @@ def several(case: Case, ours: Any, theirs: Any) -> Iterator[tuple[str, str, CutL
             f"B has other {', '.join(names)} than A, and {ours.op_type} other operands {wrong}",
             case.b.edited(both),
         )
-    if len(wrong) > 1:
-        turned = {(a.tobytes(), a.shape) for p in wrong if (a := pairs[p][0]) is not None} == {
-            (b.tobytes(), b.shape) for p in wrong if (b := pairs[p][1]) is not None
-        }
-        causes = {_operand_name(case, ours.op_type, place, *pairs[place]) for place in wrong}
-        name = "operands exchanged" if turned else " and ".join(sorted(causes))
-        yield name, f"operands {wrong} of {ours.op_type} {theirs.output[0]}: {name}", case.b.edited(operands)
     back = {a: b for b, a in case.partner.items()}
     order = [back.get(name, "") for name in ours.input]
-    if list(theirs.input) != order and "" not in order:
+    fed = {*case.feeds_b, *(b for b, a in case.partner.items() if a in case.feeds_a)}
+    if list(theirs.input) != order and fed.issuperset(order):
 
         def turn(layer: CutLayer) -> None:
             node_of(layer).input[:] = order
