@@ -29,7 +29,7 @@ from facecvt.parity_tests.inputs import InputPlan
 from facecvt.parity_tests.oracle.onnx_model import OnnxOracle
 from facecvt.parity_tests.proven import ProvenConversion, convert_and_verify
 from facecvt.parity_tests.support.small_net import SmallNet, small_net
-from facecvt.parity_tests.tolerance import HALF_ROUNDING, OUTPUT_REL_RMSE, Precision
+from facecvt.parity_tests.tolerance import HALF_ROUNDING, MOST_HALF_FLOOR, OUTPUT_REL_RMSE, Precision
 from facecvt.parity_tests.verification import Verification
 from facecvt.parity_tests.verify import verify
 
@@ -390,7 +390,6 @@ REFERENCES = ("r18 mxnet", "mobilefacenet paddle", "mobilenet_v3_small torch", "
 REAL = (
     ("mxnet", "mxnet/mtcnn-det3/det3-symbol.json"),
     ("mxnet", "mxnet/insightface-gender-age"),
-    ("mxnet", "mxnet/retinaface-mnet25/mnet.25-symbol.json"),
     ("paddle", "paddle/mtcnn-pdmodel-combined/ONet.pdmodel"),
     ("torch", "pytorch/blazeface-mediapipe/blazeface.pth"),
 )
@@ -420,3 +419,18 @@ def test_real_models(real_models: Path, framework: str, path: str, tmp_path: Pat
     done = convert_and_verify(real_models / path, framework, "onnx", output=tmp_path / "n.onnx", fp16=True)
     onnx.checker.check_model(str(tmp_path / "n.onnx"), full_check=True)
     check_agrees(done.verification)
+
+
+@pytest.mark.slow
+def test_a_real_model_that_float16_costs_too_much(real_models: Path, tmp_path: Path) -> None:
+    """RetinaFace mnet25 loses 3 % of some boxes in float16: nothing else is wrong, but that is no agreement."""
+    source = real_models / "mxnet/retinaface-mnet25/M25-symbol.json"
+    found = convert_and_verify(source, "mxnet", "onnx", output=tmp_path / "n.onnx", fp16=True).verification
+    assert found is not None
+    assert found.verdict == "not_comparable"
+    assert found.float16 is not None
+    assert found.float16.single.verdict == "agree"
+    assert found.float16.differences == ()
+    costly = [output for output in found.outputs if output.verdict != "agree"]
+    assert {output.floor > MOST_HALF_FLOOR for output in costly} == {True}
+    assert all(output.ratio < 4.0 for output in found.outputs)
