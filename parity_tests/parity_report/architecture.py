@@ -36,6 +36,7 @@ from facecvt.parity_tests.parity_report.measured import (
 from facecvt.parity_tests.parity_report.native import (
     NumpyArray,
     OnValue,
+    give_back_memory,
     open_native,
     output_layers,
     told,
@@ -145,6 +146,7 @@ class ArchitectureRun:
         except FacecvtError as error:
             failed = framework if framework not in gathered.measured.sides else ONNX + framework
             gathered.failed[failed] = str(error)
+        give_back_memory()
 
     def _run_onnx(self, side: str, gathered: _Gathered) -> None:
         framework = side.removeprefix(ONNX)
@@ -157,6 +159,7 @@ class ArchitectureRun:
                 self._run(side, net, self.arch.contracts[framework].in_graph, gathered)
         except FacecvtError as error:
             gathered.failed[side] = str(error)
+        give_back_memory()
 
     def _onnx_file(self, framework: str) -> Path:
         return self.folder / f"{framework}.onnx"
@@ -207,13 +210,12 @@ class ArchitectureRun:
         forced |= {name: array.astype("float32") for name, array in zip(self.outputs, exact, strict=True)}
         for side in [side for side in measured.sides if side.startswith(ONNX)]:
             framework = side.removeprefix(ONNX)
-            net = OnnxNet(self._onnx_file(framework), self.arch)
+            x = _of(feed, self.arch.contracts[framework].in_graph)
             try:
-                with net:
-                    x = _of(feed, self.arch.contracts[framework].in_graph)
-                    measured.own[side] = net.own_errors(x, forced)
+                measured.own[side] = OnnxNet(self._onnx_file(framework), self.arch).own_errors(x, forced)
             except RunFailedError:
                 measured.own[side] = {}
+            give_back_memory()
 
     def _judge(self, gathered: _Gathered) -> ArchitectureResult:
         measured = gathered.measured

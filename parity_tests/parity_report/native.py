@@ -11,8 +11,10 @@ facecvt makes an ONNX model, cannot say otherwise.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -96,7 +98,15 @@ def open_native(framework: str, arch: ArchitectureSpec, arrays: Mapping[str, Num
         yield net
     finally:
         del net
-        gc.collect()
+        give_back_memory()
+
+
+def give_back_memory() -> None:
+    """Return what is free to the system: glibc would keep gigabytes from one net to the next."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 @contextmanager

@@ -100,7 +100,7 @@ class OnnxNet:
         return self._recognised.arrays()
 
     def own_errors(self, x: NumpyArray, expected: Mapping[str, NumpyArray]) -> dict[str, float]:
-        """Every layer fed with the oracle's values: layer -> its own rel-RMSE.
+        """Every layer fed with the oracle's values: layer -> its own rel-RMSE. The net need not be entered.
 
         Args:
             x: what the model is fed.
@@ -121,7 +121,7 @@ class OnnxNet:
                 del layers[layer]
             else:
                 given[value] = np.ascontiguousarray(fitting, dtype=np.float32)
-        results = ForcedGraph(self.graph, given, list(given)).run({self._runtime.input_names[0]: x}, given)
+        results = ForcedGraph(self.graph, given, list(given)).run({name_of(self.graph.inputs[0]): x}, given)
         found = {}
         for layer, value in layers.items():
             back = arranged(results[value], expected[layer].shape)
