@@ -1,10 +1,11 @@
 """Every reference architecture in every direction, proven; fills docs/directions.json and docs/directions.md.
 
-    python benchmarks/directions.py [--only TEXT] [--again] [--page]
+    python benchmarks/directions.py [--only TEXT] [--again] [--page] [--take FOLDER]
 
 The smallest architectures come first. What is in the JSON and agrees is not run again, so a run may be stopped and
-taken up; ``--again`` runs it anew, ``--page`` only writes the page from the JSON. Exit status 1 where a conversion that
-was run does not agree.
+taken up; ``--again`` runs it anew, ``--page`` only writes the page from the JSON, ``--take`` first adds what a run of
+the suite has left in FOLDER (FACECVT_DIRECTIONS), and runs nothing. Exit status 1 where a conversion that was run does
+not agree.
 """
 
 from __future__ import annotations
@@ -142,9 +143,13 @@ def main() -> int:
     parser.add_argument("--only", default="", help="architectures whose name holds this text")
     parser.add_argument("--again", action="store_true", help="run what is there and agrees as well")
     parser.add_argument("--page", action="store_true", help="run nothing; write the page from the JSON")
+    parser.add_argument("--take", type=Path, metavar="FOLDER", help="run nothing; add what the suite left there")
     options = parser.parse_args()
     results = load()
-    for name in [] if options.page else smallest_first():
+    for path in sorted(options.take.glob("*.json")) if options.take else ():
+        result = DirectionResult(**json.loads(path.read_text(encoding="utf-8")))
+        results[result.architecture, result.direction] = result
+    for name in [] if options.page or options.take else smallest_first():
         if options.only not in name:
             continue
         for source, targets in DIRECTIONS.items():

@@ -1,16 +1,29 @@
 """Every reference architecture from its torch, Paddle and MXNet form to each of the other three formats.
 
 Each target runs in its own framework and is held against the float64 oracle of the source: outputs, inner layers,
-coverage. docs/directions.md shows the figures.
+coverage. docs/directions.md shows the figures. Where FACECVT_DIRECTIONS names a folder, they are left there as well,
+for ``benchmarks/directions.py --take``.
 """
 
 from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facecvt.parity_tests.judge import LEAST_PARAMETRIC, LEAST_TAPS
-from facecvt.parity_tests.support.directions import BATCHES, DIRECTIONS, KINDS, convert_directions, results_of
+from facecvt.parity_tests.support.directions import (
+    BATCHES,
+    DIRECTIONS,
+    KINDS,
+    convert_directions,
+    result_of,
+    results_of,
+)
 from facecvt.parity_tests.tolerance import OUTPUT_ONE_MINUS_COS, OUTPUT_REL_RMSE, K
 from facecvt.reference_models import names
 
@@ -25,6 +38,7 @@ def test_it_agrees_in_every_direction(name, source, tmp_path, torch_module, padd
     seen = []
     for target, found in convert_directions(name, source, tmp_path):
         seen.append(target)
+        leave(result_of(name, source, target, found))
         assert found.verdict == "agree", (target, found.reasons)
         assert (found.batches, found.kinds) == (BATCHES, KINDS)
         assert found.coverage.parametric >= LEAST_PARAMETRIC == 0.95, target
@@ -37,6 +51,15 @@ def test_it_agrees_in_every_direction(name, source, tmp_path, torch_module, padd
             assert output.metrics.one_minus_cos <= OUTPUT_ONE_MINUS_COS == 1e-10, (target, output.name)
             assert output.ratio <= K == 10, (target, output.name)
     assert seen == list(DIRECTIONS[source])
+
+
+def leave(result):
+    """The figures as a file, for the table."""
+    folder = os.environ.get("FACECVT_DIRECTIONS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        path = Path(folder) / f"{result.architecture}-{result.direction}.json"
+        path.write_text(json.dumps(asdict(result)), encoding="utf-8")
 
 
 def test_there_are_nine_directions_an_architecture():
