@@ -39,6 +39,7 @@ def convert(
     fp16: bool = False,
     preprocess: Literal["keep", "strip", "add"] = "keep",
     arch: Literal["auto", "none"] = "auto",
+    dynamic_batch: bool = False,
     verify: bool = True,
 ) -> ProvenConversion:
     """Convert a model and run source and target against each other.
@@ -56,7 +57,8 @@ def convert(
         inputs: input name -> shape, batch included; a word stands for a dynamic dimension.
         color: what images the model is fed, recorded in its input contract.
         safetensors: PyTorch target: write ``weights.safetensors`` as well.
-        batch: ONNX target: batch size to fix; None leaves it free.
+        batch: ONNX target: batch size to fix; None leaves it as the source has it.
+        dynamic_batch: free the batch size where the source fixes it; a node that fixes it is an error that names it.
         fold_bn: ONNX target: fold each BatchNormalization into the layer before it.
         fp16: ONNX target: compute in float16 where that is safe; inputs and outputs stay float32.
         preprocess: "strip" takes the normalisation of the input out of the graph, "add" puts it in.
@@ -88,6 +90,7 @@ def convert(
         fp16=fp16,
         preprocess=preprocess,
         arch=arch,
+        dynamic_batch=dynamic_batch,
         verify=verify,
     )
 

@@ -29,7 +29,10 @@ COLOR = click.option(
 CUT = click.option(
     "--cut-at", metavar="NAME", multiple=True, help="Make this value an output and leave out what follows, repeatable."
 )
-BATCH = click.option("--batch", type=click.IntRange(min=1), help="Fix the batch size.  [default: free]")
+BATCH = click.option("--batch", type=click.IntRange(min=1), help="Fix the batch size.  [default: as the source]")
+DYNAMIC_BATCH = click.option(
+    "--dynamic-batch", is_flag=True, help="Free the batch size where the source fixes it, or refuse, naming the node."
+)
 FP16 = click.option("--fp16", is_flag=True, help="Compute in float16 where that is safe; half the size.")
 FOLD_BN = click.option("--fold-bn", is_flag=True, help="Fold each BatchNormalization into the layer before it.")
 PREPROCESS = click.option(
@@ -78,6 +81,7 @@ def conversion(source: str, target: str) -> click.Command:
         *(TARGET_OPTIONS[option] for option in TARGETS[target].options if source != "torch" or option != "arch"),
         *([SOURCE_ARCH] if source == "torch" else []),
         click.option("--input", "inputs", type=InputShape(), multiple=True, help="Shape of an input, repeatable."),
+        DYNAMIC_BATCH,
         *([CUT] if source in ("mxnet", "paddle") else []),
         COLOR,
         PREPROCESS,

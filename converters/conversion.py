@@ -47,6 +47,7 @@ class Architecture(Protocol):
 
 
 Recogniser = Callable[[Graph], "Architecture | None"]
+Reader = Callable[..., "tuple[Any, Graph]"]  # called with nothing, or with other shapes of the inputs
 
 
 @dataclass
@@ -97,11 +98,12 @@ def convert_files(
     safetensors: bool = False,
     cut_at: Sequence[str] = (),
     batch: int | None = None,
+    dynamic_batch: bool = False,
     fold_bn: bool = False,
     fp16: bool = False,
     preprocess: str = "keep",
     recogniser: Recogniser | None = None,
-    reader: Callable[[], tuple[Any, Graph]] | None = None,
+    reader: Reader | None = None,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> Conversion:
     """Read, run the passes, write.
@@ -117,12 +119,14 @@ def convert_files(
         safetensors: write ``weights.safetensors`` beside ``weights.pth``.
         cut_at: values of an MXNet or Paddle source that become the outputs; see cutting.py.
         batch: batch size to fix; None leaves it as the source has it.
+        dynamic_batch: free the batch size where source or ``input_shapes`` fix it.
         fold_bn: fold every BatchNormalization that can be into the layer before it.
         fp16: of an ONNX target: compute in float16 where that is safe (passes/to_half.py).
         preprocess: "strip" takes the normalisation out of the graph, "add" puts it in, "keep" leaves it.
         recogniser: tells which reference architecture a graph is; it may complete the
             input contract with what the architecture declares.
-        reader: gives the source's record and its graph where this package alone cannot read it.
+        reader: gives the source's record and its graph where this package alone cannot read it; with an argument, for
+            these shapes of its inputs.
         progress: called with a stage's name, the bytes done and the bytes in all.
 
     Raises:
@@ -130,6 +134,12 @@ def convert_files(
     """
     write = writer_for(target_framework)
     model, graph = read_source(source_framework, files, input_shapes, cut_at) if reader is None else reader()
+    if dynamic_batch:
+        from facecvt.converters.passes.free_batch import free_shapes, require_free_batch
+
+        if shapes := free_shapes(graph):  # read anew, because rules go by the shapes that they see
+            model, graph = read_source(source_framework, files, shapes, cut_at) if reader is None else reader(shapes)
+        require_free_batch(graph)
     fed_pixels = {contract.name: contract.in_graph for contract in graph.contracts}
     if preprocess == "strip":  # before the architecture is recognised, whose class then has nothing in front of it
         from facecvt.converters.passes.move_preprocessing import strip_preprocessing

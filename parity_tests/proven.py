@@ -17,7 +17,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facecvt.converters.conversion import Conversion, convert_files
+from facecvt.converters.conversion import Conversion, Reader, convert_files
 from facecvt.converters.errors import UsageError
 from facecvt.converters.formats.atomic import refuse_existing
 from facecvt.converters.formats.detect import detect, holds_model
@@ -89,6 +89,7 @@ def convert_and_verify(
     safetensors: bool = False,
     cut_at: Sequence[str] = (),
     batch: int | None = None,
+    dynamic_batch: bool = False,
     fold_bn: bool = False,
     fp16: bool = False,
     preprocess: str = "keep",
@@ -111,7 +112,8 @@ def convert_and_verify(
         color: "RGB" or "BGR": what the images are, recorded in the input contract.
         safetensors: PyTorch target: write ``weights.safetensors`` as well.
         cut_at: MXNet or Paddle source: values that become the outputs; what lies behind them is left out.
-        batch: ONNX target: batch size to fix; None leaves it free.
+        batch: ONNX target: batch size to fix; None leaves it as the source has it.
+        dynamic_batch: free the batch size where source or ``inputs`` fix it, or refuse and name the node that does.
         fold_bn: ONNX target: fold every BatchNormalization that can be into the layer before it.
         fp16: ONNX target: compute in float16 where that is safe.
         preprocess: "strip" takes the normalisation of the input out of the graph, "add" puts in what the contract says.
@@ -128,6 +130,8 @@ def convert_and_verify(
     source_framework = source_framework or detect(model)
     if (source_framework, target_framework) not in CONVERSIONS:
         raise UsageError(f"facecvt does not convert {source_framework} to {target_framework}")
+    if dynamic_batch and batch is not None:
+        raise UsageError(f"--dynamic-batch frees the batch and --batch {batch} fixes it: give one of them")
     asked = None if arch in ("auto", "none") else arch
     if asked is not None and source_framework != "torch":
         raise UsageError(f"arch is 'auto' or 'none', not {arch!r}; an architecture is named for PyTorch's bare weights")
@@ -150,6 +154,7 @@ def convert_and_verify(
             safetensors=safetensors,
             cut_at=cut_at,
             batch=batch,
+            dynamic_batch=dynamic_batch,
             fold_bn=fold_bn,
             fp16=fp16,
             preprocess=preprocess,
@@ -177,20 +182,18 @@ def convert_and_verify(
     return ProvenConversion(conversion, verification, str(model), source.reference)
 
 
-def torch_reader(
-    source: Source, asked: str | None, inputs: Mapping[str, Sequence[int | str]] | None
-) -> Callable[[], tuple[Any, Graph]]:
+def torch_reader(source: Source, asked: str | None, inputs: Mapping[str, Sequence[int | str]] | None) -> Reader:
     """What reads a PyTorch source: which architecture bare weights are of is not for ``converters`` to know.
 
     Args:
         source: what was found.
         asked: the architecture that the user names, None to find out.
-        inputs: shapes of inputs by name.
+        inputs: shapes of inputs by name, where it is called without others.
     """
     from facecvt.converters.readers.from_torch import TorchCode, kind_of, read_program
     from facecvt.reference_models.state_source import read_state, state_graph
 
-    def read() -> tuple[Any, Graph]:
+    def read(inputs: Mapping[str, Sequence[int | str]] | None = inputs) -> tuple[Any, Graph]:
         files = source.files
         if isinstance(files, TorchCode) or (isinstance(files, TorchFiles) and kind_of(files) != "state"):
             if asked is not None:

@@ -28,7 +28,7 @@ def fix_batch(graph: Graph, batch: int) -> None:
         if isinstance(first, int) and first != batch:
             raise UsageError(
                 f"input {name_of(value)!r} is made for batch {first}, so that it cannot be {batch}; "
-                f"leave --batch out, or say --input {name_of(value)}=... with all sizes"
+                f"leave --batch out, free it with --dynamic-batch, or say --input {name_of(value)}=... with all sizes"
             )
         value.shape = ir.Shape([batch, *others])
         fixed.add(name_of(value))

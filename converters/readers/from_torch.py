@@ -260,8 +260,12 @@ def exported(module: Any, shapes: Mapping[str, tuple[int | str, ...]], name: str
         key: {axis: size for axis, size in enumerate(shape) if isinstance(size, str)} for key, shape in shapes.items()
     }
     buffer = io.BytesIO()
-    with torch.inference_mode():
-        returned = module(*examples)
+    try:
+        with torch.inference_mode():
+            returned = module(*examples)
+    except Exception as error:  # a program raises what it likes, and an exported one what its guards say
+        sizes = ", ".join("x".join(map(str, example.shape)) for example in examples)
+        raise ConversionError(f"{name}: the program does not run on {sizes}: {first_line(error)}") from error
     outputs = output_names(returned)
     if isinstance(module, torch.jit.ScriptModule) and isinstance(returned, Mapping):
         raise ConversionError(
