@@ -3,6 +3,7 @@
     convert(model, "onnx")    convert and verify; the result says what was written and whether it is right
     inspect(model)            what a model is made of, and what of it would not convert
     models()                  the reference architectures
+    assert_parity(a, b)       fails a test unless two models agree
 
 Importing facecvt imports nothing else; each verb imports what it needs when it is called.
 """
@@ -14,12 +15,15 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from facecvt.parity_tests.diff.difference import Difference
+    from facecvt.parity_tests.diff.given_inputs import Inputs
+    from facecvt.parity_tests.diff.model import Model
     from facecvt.parity_tests.inspection import Inspection
     from facecvt.parity_tests.proven import ProvenConversion
     from facecvt.reference_models.listing import ModelRow
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "convert", "inspect", "models"]
+__all__ = ["__version__", "assert_parity", "convert", "inspect", "models"]
 
 
 def convert(
@@ -35,11 +39,11 @@ def convert(
     color: Literal["RGB", "BGR"] | None = None,
     safetensors: bool = False,
     batch: int | None = None,
+    dynamic_batch: bool = False,
     fold_bn: bool = False,
     fp16: bool = False,
     preprocess: Literal["keep", "strip", "add"] = "keep",
     arch: Literal["auto", "none"] = "auto",
-    dynamic_batch: bool = False,
     verify: bool = True,
 ) -> ProvenConversion:
     """Convert a model and run source and target against each other.
@@ -86,11 +90,11 @@ def convert(
         color=color,
         safetensors=safetensors,
         batch=batch,
+        dynamic_batch=dynamic_batch,
         fold_bn=fold_bn,
         fp16=fp16,
         preprocess=preprocess,
         arch=arch,
-        dynamic_batch=dynamic_batch,
         verify=verify,
     )
 
@@ -128,3 +132,51 @@ def models(pattern: str | None = None) -> list[ModelRow]:
     from facecvt.reference_models.listing import model_rows
 
     return model_rows(pattern)
+
+
+def assert_parity(
+    a: Model,
+    b: Model,
+    *,
+    frameworks: tuple[str | None, str | None] = (None, None),
+    seed: int = 0,
+    batch: int = 2,
+    inputs: Inputs | None = None,
+    shapes: Mapping[str, Sequence[int | str]] | None = None,
+    repro: str | PathLike[str] | None = None,
+) -> Difference:
+    """Pass if model B agrees with model A at every layer and output; for tests, with or without pytest.
+
+    A is the reference and is evaluated in float64; what counts as equal follows from what float32 costs each layer.
+
+    Args:
+        a, b: paths in any spelling that :func:`convert` takes, archives, ``package.module:factory``, or an
+            ``nn.Module`` in hand, of which a copy is compared in evaluation mode; with a framework also names of
+            reference architectures.
+        frameworks: of A and B, where the paths leave it open.
+        seed: of the made-up inputs.
+        batch: number of samples, where both models leave it free.
+        inputs: an array for each input of A, by name; an ``.npz`` of them; or a folder of images. Made up by default.
+        shapes: shapes of inputs by name, where a model holds none.
+        repro: folder to write the first layer at fault to, alone and ready to run; must not exist.
+
+    Returns:
+        What was found: ``.verification`` holds the figures of every output and layer.
+
+    Raises:
+        AssertionError: they differ, or cannot be compared. ``.difference`` holds what was found.
+        facecvt.converters.errors.FacecvtError: a model or the inputs cannot be read.
+    """
+    __tracebackhide__ = True  # pytest's traceback ends in the test
+    from facecvt.parity_tests.assertion import assert_parity as hold
+
+    return hold(
+        a,
+        b,
+        frameworks=frameworks,
+        seed=seed,
+        batch=batch,
+        inputs=inputs,
+        shapes=shapes,
+        repro=None if repro is None else fspath(repro),
+    )

@@ -15,6 +15,7 @@ PyTorch is needed, and runs the user's code: converting a program means trusting
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import io
@@ -51,10 +52,12 @@ class TorchCode:
     Attributes:
         spelling: as the user wrote it.
         name: that of the factory.
+        module: the module itself, where the user has it in hand; see :func:`in_hand`.
     """
 
     spelling: str
     name: str
+    module: Any = None
 
     def files(self) -> tuple[Path, ...]:
         """None: the code is imported, not read."""
@@ -74,6 +77,23 @@ class TorchProgram:
     module: Any
     proto: Any
     name: str
+
+
+def in_hand(module: Any) -> TorchCode:
+    """An ``nn.Module`` as a source: a copy of it, on the CPU, in float32 and in evaluation mode.
+
+    Raises:
+        UsageError: it is no module, or cannot be copied.
+    """
+    torch = sys.modules.get("torch")  # who has a module in hand has imported torch
+    if torch is None or not isinstance(module, torch.nn.Module):
+        raise UsageError(f"a model is a path, a name or an nn.Module, not a {type(module).__name__}")
+    name = type(module).__name__
+    try:
+        copied = copy.deepcopy(module)
+    except Exception as error:  # the module's own code, and torch's
+        raise UsageError(f"{name} cannot be copied, and facecvt leaves the module itself alone: {error}") from error
+    return TorchCode(name, name, copied.cpu().float().eval())
 
 
 def kind_of(files: TorchFiles) -> Kind:
@@ -135,7 +155,7 @@ def load_module(source: TorchFiles | TorchCode) -> tuple[Any, dict[str, tuple[in
     import torch
 
     if isinstance(source, TorchCode):
-        return made_by(source.spelling).eval(), {}
+        return (made_by(source.spelling).eval() if source.module is None else source.module), {}
     path = source.weights
     try:
         if kind_of(source) == "script":

@@ -17,9 +17,9 @@ from facecvt.converters.errors import FrameworkMissingError, NotComparableError
 from facecvt.converters.formats.atomic import refuse_existing
 from facecvt.parity_tests.diff.difference import Difference, Divergence
 from facecvt.parity_tests.diff.explain import explained
-from facecvt.parity_tests.diff.given_inputs import given_runs
+from facecvt.parity_tests.diff.given_inputs import Inputs, given_runs
 from facecvt.parity_tests.diff.localise import faults
-from facecvt.parity_tests.diff.model import Side, open_pair
+from facecvt.parity_tests.diff.model import Model, Side, open_pair
 from facecvt.parity_tests.diff.outputs import output_cause
 from facecvt.parity_tests.diff.own_error import OwnErrors
 from facecvt.parity_tests.diff.reference import Reference
@@ -33,15 +33,15 @@ DEFAULT_BATCH = 2
 
 
 def diff(
-    a: str | Path,
-    b: str | Path,
+    a: Model,
+    b: Model,
     *,
     frameworks: tuple[str | None, str | None] = (None, None),
     seed: int = 0,
     batch: int = DEFAULT_BATCH,
     layers: str | None = None,
     isolate: bool = False,
-    inputs: str | Path | None = None,
+    inputs: Inputs | None = None,
     shapes: Mapping[str, Sequence[int | str]] | None = None,
     repro: str | Path | None = None,
     force: bool = False,
@@ -50,13 +50,13 @@ def diff(
     """Hold model B against model A.
 
     Args:
-        a, b: paths in any spelling; with a framework also names of reference architectures.
+        a, b: paths in any spelling; with a framework also names of reference architectures; or an ``nn.Module``.
         frameworks: of A and B, where the paths leave it open.
         seed: of the inputs.
         batch: number of samples, where both models leave it free.
         layers: pattern of the layers to report; the verdict is on all.
         isolate: compute each layer's own error even where the two agree.
-        inputs: a ``.npz`` with an array for each input of A, or a folder of images, to use instead of made-up ones.
+        inputs: an array for each input of A, by name or in an ``.npz``, or a folder of images, instead of made-up ones.
         shapes: shapes of inputs by name, where a model holds none and they cannot be deduced.
         repro: folder to write the first layer at fault to, alone and ready to run.
         force: replace that folder.
@@ -91,7 +91,7 @@ def diff_sides(
     *,
     layers: str | None = None,
     isolate: bool = False,
-    inputs: str | Path | None = None,
+    inputs: Inputs | None = None,
     repro: str | Path | None = None,
     progress: Progress | None = None,
     reference: Reference | None = None,

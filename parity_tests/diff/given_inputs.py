@@ -1,6 +1,7 @@
-"""The user's own inputs: an ``.npz`` of arrays, or a folder of images.
+"""The user's own inputs: arrays, as they are or in an ``.npz``, or a folder of images.
 
-An ``.npz`` holds an array for each input of A, by its name; where A has one input its one array may have any name.
+An ``.npz``, like a mapping of names to arrays, holds an array for each input of A, by its name; where A has one input
+its one array may have any name.
 
 Of a folder every image (png, jpg, jpeg, bmp) in the order of its name becomes a sample of one batch: 8-bit RGB (grey
 where the model takes one channel), resized to A's height and width (bilinear), and brought to what A's input contract
@@ -11,11 +12,13 @@ one size. Pillow decodes and resizes them; it is not among facecvt's own depende
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from facecvt.converters.contract import InputContract
 from facecvt.converters.errors import FormatError, FrameworkMissingError, UsageError
@@ -23,17 +26,18 @@ from facecvt.converters.graph import NumpyArray
 from facecvt.parity_tests.diff.side_by_side import FeedPlan, SideBySide
 from facecvt.parity_tests.inputs import channel_axis, normalised, spatial_axes
 
+Inputs: TypeAlias = str | Path | Mapping[str, ArrayLike]
 GIVEN = "given"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 PIP_COMMAND = "pip install pillow"
 
 
-def given_runs(pair: SideBySide, path: str | Path) -> FeedPlan:
+def given_runs(pair: SideBySide, given: Inputs) -> FeedPlan:
     """The user's own inputs, as one run.
 
     Args:
         pair: the two models.
-        path: an ``.npz``, or a folder of images.
+        given: arrays by name, an ``.npz`` of such, or a folder of images.
 
     Raises:
         UsageError: it cannot be read, or does not fit A's inputs.
@@ -41,10 +45,10 @@ def given_runs(pair: SideBySide, path: str | Path) -> FeedPlan:
         FrameworkMissingError: images are given, and Pillow is not installed.
         FormatError: an image cannot be decoded.
     """
-    if Path(path).is_dir():
-        fed, its = from_images(pair, Path(path))
+    if not isinstance(given, Mapping) and Path(given).is_dir():
+        fed, its = from_images(pair, Path(given))
     else:
-        fed = from_npz(pair, path)
+        fed = for_inputs(pair, given, "inputs") if isinstance(given, Mapping) else from_npz(pair, given)
         its = {match.b: fed[match.a] for match in pair.provenance.inputs}
     return [(GIVEN, int(fed[pair.exact.input_names[0]].shape[0]), fed, its)]
 
@@ -56,17 +60,31 @@ def from_npz(pair: SideBySide, path: str | Path) -> dict[str, NumpyArray]:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, BadZipFile, AttributeError) as error:
         raise UsageError(f"--inputs {path}: cannot be read as an .npz of arrays: {error}") from error
+    return for_inputs(pair, arrays, f"--inputs {path}")
+
+
+def for_inputs(pair: SideBySide, arrays: Mapping[str, ArrayLike], what: str) -> dict[str, NumpyArray]:
+    """An array for each input of A, of its dtype.
+
+    Args:
+        pair: the two models.
+        arrays: by A's names; where A has one input and this is one array, by any.
+        what: what holds them, for messages.
+
+    Raises:
+        UsageError: an input without an array, or an array without samples.
+    """
     names = pair.exact.input_names
     if len(names) == 1 and len(arrays) == 1:
         arrays = dict(zip(names, arrays.values(), strict=True))
     missing = [name for name in names if name not in arrays]
     if missing:
-        raise UsageError(f"--inputs {path} holds {sorted(arrays)}, but A's inputs are {names}")
+        raise UsageError(f"{what} holds {sorted(arrays)}, but A's inputs are {names}")
     dtypes = {contract.name: np.dtype(contract.dtype) for contract in pair.a.graph.contracts}
     fed = {name: np.asarray(arrays[name], dtypes.get(name, np.dtype(np.float32))) for name in names}
     empty = [name for name in names if fed[name].size == 0 or fed[name].ndim == 0]
     if empty:
-        raise UsageError(f"--inputs {path}: {empty} hold no samples")
+        raise UsageError(f"{what}: {empty} hold no samples")
     return fed
 
 

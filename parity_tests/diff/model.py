@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from facecvt.converters.conversion import read_source
 from facecvt.converters.errors import ConversionError, FacecvtError, UsageError
 from facecvt.converters.formats.detect import detect
-from facecvt.converters.formats.locate import TorchFiles
 from facecvt.converters.graph import Graph
-from facecvt.parity_tests.proven import Source, found_source, torch_reader
+from facecvt.parity_tests.proven import Source, found_source, torch_code, torch_reader
+
+if TYPE_CHECKING:
+    import torch
+
+Model: TypeAlias = "str | Path | torch.nn.Module"
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Side:
 
 @contextmanager
 def open_side(
-    spelling: str | Path,
+    spelling: Model,
     framework: str | None = None,
     *,
     inputs: Mapping[str, Sequence[int | str]] | None = None,
@@ -48,15 +53,26 @@ def open_side(
 
     Args:
         spelling: a path in any of its framework's spellings, an archive, or, with ``framework``, the name of a
-            reference architecture.
+            reference architecture; ``package.module:factory``; or an ``nn.Module``, which is copied.
         framework: where the path leaves it open.
         inputs: shapes of inputs by name, where the model holds none.
 
     Raises:
-        UsageError: nothing of that name.
+        UsageError: nothing of that name, or neither path nor module.
         ConversionError: the model cannot be read.
     """
-    framework = framework or detect(spelling)
+    if isinstance(spelling, PathLike):
+        spelling = Path(spelling)
+    if not isinstance(spelling, (str, Path)):
+        from facecvt.converters.readers.from_torch import in_hand
+
+        code = in_hand(spelling)
+        if framework not in (None, "torch"):
+            raise UsageError(f"{code.name} is an nn.Module, and no model of {framework}")
+        model, graph = read_side(Source(code, code.name, None), "torch", inputs)
+        yield Side(code.name, "torch", model, graph, (), code)
+        return
+    framework = framework or ("torch" if torch_code(str(spelling)) is not None else detect(spelling))
     with found_source(spelling, framework, None, "", "onnx", True) as source:
         model, graph = read_side(source, framework, inputs)
         yield Side(str(spelling), framework, model, graph, tuple(source.files.files()), source.files)
@@ -64,8 +80,8 @@ def open_side(
 
 @contextmanager
 def open_pair(
-    a: str | Path,
-    b: str | Path,
+    a: Model,
+    b: Model,
     frameworks: tuple[str | None, str | None] = (None, None),
     inputs: Mapping[str, Sequence[int | str]] | None = None,
 ) -> Iterator[tuple[Side, Side]]:
@@ -94,9 +110,7 @@ def open_pair(
         yield ours, theirs
 
 
-def _with_sizes_of(
-    other: Side, spelling: str | Path, framework: str | None, opened: ExitStack, error: FacecvtError
-) -> Side:
+def _with_sizes_of(other: Side, spelling: Model, framework: str | None, opened: ExitStack, error: FacecvtError) -> Side:
     """Open a model with the sizes of another one's inputs; where that does not help, the first error is the one."""
     try:
         shapes = {contract.name: contract.shape for contract in other.graph.contracts}
@@ -109,6 +123,4 @@ def read_side(source: Source, framework: str, inputs: Mapping[str, Sequence[int 
     """The record and the canonical graph of a model that was found."""
     if framework != "torch":
         return read_source(framework, source.files, inputs)
-    if not isinstance(source.files, TorchFiles):
-        raise UsageError(f"{source.name}: not the files of a PyTorch model")
     return torch_reader(source, None, inputs)()

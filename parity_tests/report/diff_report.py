@@ -63,6 +63,13 @@ def diff_document(found: Difference) -> dict[str, Any]:
     }
 
 
+def enveloped(found: Difference) -> dict[str, Any]:
+    """The JSON object as ``facecvt diff --json`` prints it."""
+    from facecvt.parity_tests.report.reporter import SCHEMA_VERSION
+
+    return {"schema_version": SCHEMA_VERSION, "command": "diff", **diff_document(found)}
+
+
 def shown_layers(found: Difference) -> list[TensorResult]:
     """The layers that ``--layers`` lets through."""
     return [layer for layer in found.verification.layers if found.shown is None or layer.name in found.shown]
