@@ -310,8 +310,12 @@ def readme_commands() -> list[str]:
     return [line.partition("#")[0].strip() for line in block[1].splitlines() if line.startswith("facecvt ")]
 
 
+LONG = ("parity", "selftest")  # minutes; their own tests run them on less
+
+
+@pytest.mark.parametrize("long", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_commands_of_the_readme(
-    real_models: Path, folder: Path, mxnet_module: Any, capsys: pytest.CaptureFixture[str]
+    long: bool, real_models: Path, folder: Path, mxnet_module: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     models = real_models / "mxnet" / "mtcnn-det1", real_models / "paddle" / "mtcnn-pdmodel-combined"
     shutil.copyfile(models[0] / "det1-symbol.json", "face-symbol.json")
@@ -321,6 +325,8 @@ def test_the_commands_of_the_readme(
     commands = readme_commands()
     assert len(commands) >= 11
     for command in commands:
+        if (command.split()[1] in LONG) is not long:
+            continue
         code, out, err = run(capsys, *shlex.split(command)[1:])
         assert code == 0, (command, out, err)
         assert out
