@@ -82,7 +82,7 @@ def conversion(source: str, target: str) -> click.Command:
         *([SOURCE_ARCH] if source == "torch" else []),
         click.option("--input", "inputs", type=InputShape(), multiple=True, help="Shape of an input, repeatable."),
         DYNAMIC_BATCH,
-        *([CUT] if source in ("mxnet", "paddle") else []),
+        CUT,
         COLOR,
         PREPROCESS,
         click.option("--no-verify", is_flag=True, help="Write only; do not run both sides against each other."),

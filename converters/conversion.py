@@ -117,7 +117,7 @@ def convert_files(
         input_shapes: shapes of inputs by name, batch included, where the source holds none or others.
         color: "RGB" or "BGR", what the caller knows the model is fed; recorded in the contract of image inputs.
         safetensors: write ``weights.safetensors`` beside ``weights.pth``.
-        cut_at: values of an MXNet or Paddle source that become the outputs; see cutting.py.
+        cut_at: values of the source that become the outputs; see cutting.py. A ``reader`` cuts by itself.
         batch: batch size to fix; None leaves it as the source has it.
         dynamic_batch: free the batch size where source or ``input_shapes`` fix it.
         fold_bn: fold every BatchNormalization that can be into the layer before it.
@@ -189,9 +189,7 @@ def read_source(
     input_shapes: Mapping[str, Sequence[int | str]] | None = None,
     cut_at: Sequence[str] = (),
 ) -> tuple[Any, Graph]:
-    """(format record, canonical graph) of located files; the record of an ONNX model is its path."""
-    if cut_at and framework not in ("mxnet", "paddle"):
-        raise UsageError(f"models of MXNet and Paddle can be cut at {', '.join(cut_at)}, not those of {framework}")
+    """(format record, canonical graph) of located files; the record of an ONNX model is its path, or the cut model."""
     if framework == "mxnet":
         from facecvt.converters.formats.mxnet_model import load_mxnet
         from facecvt.converters.readers.from_mxnet import read_mxnet
@@ -215,5 +213,10 @@ def read_source(
     if framework == "onnx":
         from facecvt.converters.readers.from_onnx import read_onnx
 
-        return files.model, read_onnx(files.model, input_shapes)
+        if not cut_at:
+            return files.model, read_onnx(files.model, input_shapes)
+        from facecvt.converters.cutting import load_cut_onnx
+
+        cut = load_cut_onnx(files.model, cut_at)
+        return cut, read_onnx(files.model, input_shapes, cut)
     raise UsageError(f"no reader for {framework!r}; there are {', '.join(SOURCES)}")

@@ -4,7 +4,7 @@
 
 The cut is made in the record that was read, before anything looks at its operators: an operator behind the cut needs no
 rule, and the evaluator that a target is held against computes the same cut model. Inputs that nothing in front of the
-cut reads are left out too.
+cut reads are left out too. Bare weights have no record of operators: there the canonical graph is cut.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from facecvt.converters.errors import UsageError
+from facecvt.converters.errors import FormatError, UsageError
 from facecvt.converters.formats.mxnet_model import MxnetModel
 from facecvt.converters.formats.mxnet_symbol import MxnetNode, MxnetSymbol
 from facecvt.converters.formats.paddle_model import PaddleModel
+from facecvt.converters.graph import Graph, name_of
+from facecvt.converters.passes.drop_unused import drop_unused
 
 
 def cut_paddle(model: PaddleModel, names: Sequence[str]) -> PaddleModel:
@@ -58,6 +62,82 @@ def cut_mxnet(model: MxnetModel, names: Sequence[str]) -> MxnetModel:
     args = {name: array for name, array in model.args.items() if name in variables}
     aux = {name: array for name, array in model.aux.items() if name in variables}
     return replace(model, symbol=cut, args=args, aux=aux)
+
+
+def load_cut_onnx(path: Path, names: Sequence[str]) -> Any:
+    """The ``onnx.ModelProto`` of a file, external data included, cut at values; see :func:`cut_onnx`.
+
+    Raises:
+        FormatError: the file is not an ONNX model.
+        UsageError: no node computes a value of this name.
+    """
+    import onnx
+
+    try:
+        model = onnx.load(str(path))
+    except OSError as error:
+        raise FormatError(path, None, f"cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # protobuf and onnx raise many kinds; every one of them means: not this format
+        raise FormatError(path, None, f"is not a readable ONNX model: {error}") from error
+    return cut_onnx(model, names, str(path))
+
+
+def cut_onnx(model: Any, names: Sequence[str], source: str) -> Any:
+    """An ``onnx.ModelProto`` with these values as its outputs, in this order.
+
+    Args:
+        model: not changed.
+        names: of values that its nodes compute; those in the file's own functions among them.
+        source: for messages.
+
+    Raises:
+        UsageError: no node computes a value of this name; the nearest are given.
+    """
+    import onnx
+
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+    cut = type(model)()
+    cut.CopyFrom(model)
+    graph = cut.graph
+    check_known(names, names, sorted({name for node in graph.node for name in node.output if name}), source)
+    needed, kept = set(names), []
+    for node in reversed(graph.node):
+        if any(name in needed for name in node.output):
+            needed.update(name for name in node.input if name)
+            kept.append(node)
+    known = {item.name: item for item in (*graph.value_info, *graph.output)}
+    parts = {
+        "node": kept[::-1],
+        "input": [item for item in graph.input if item.name in needed],
+        "output": [known.get(name) or onnx.ValueInfoProto(name=name) for name in names],
+        "initializer": [item for item in graph.initializer if item.name in needed],
+    }
+    copies = {
+        name: [type(item).FromString(item.SerializeToString()) for item in items] for name, items in parts.items()
+    }
+    for name, items in copies.items():
+        graph.ClearField(name)
+        getattr(graph, name).extend(items)
+    return cut
+
+
+def cut_graph(graph: Graph, names: Sequence[str]) -> None:
+    """Make values of a canonical graph its outputs, in place; what only others need goes.
+
+    Args:
+        graph: of any source.
+        names: of values that it computes, or names that its source has for them.
+    """
+    values = {name_of(value): value for node in graph.body for value in node.outputs}
+    graph.body.outputs.clear()
+    graph.body.outputs.extend(values[graph.aliases.get(name, name)] for name in names)
+    drop_unused(graph)
+    for value in list(graph.body.inputs):
+        if not value.uses():
+            graph.body.inputs.remove(value)
+    left = {name_of(value) for value in graph.body.inputs}
+    graph.contracts = [item for item in graph.contracts if item.name in left]
 
 
 def reached(nodes: Sequence[MxnetNode], heads: Sequence[int]) -> list[int]:

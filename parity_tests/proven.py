@@ -111,7 +111,7 @@ def convert_and_verify(
         inputs: shapes of inputs by name, batch included, where the source holds none or others.
         color: "RGB" or "BGR": what the images are, recorded in the input contract.
         safetensors: PyTorch target: write ``weights.safetensors`` as well.
-        cut_at: MXNet or Paddle source: values that become the outputs; what lies behind them is left out.
+        cut_at: values that become the outputs; what lies behind them is left out.
         batch: ONNX target: batch size to fix; None leaves it as the source has it.
         dynamic_batch: free the batch size where source or ``inputs`` fix it, or refuse and name the node that does.
         fold_bn: ONNX target: fold every BatchNormalization that can be into the layer before it.
@@ -159,7 +159,7 @@ def convert_and_verify(
             fp16=fp16,
             preprocess=preprocess,
             recogniser=source_names_only if arch == "none" else public_class,
-            reader=torch_reader(source, asked, inputs) if source_framework == "torch" else None,
+            reader=torch_reader(source, asked, inputs, cut_at) if source_framework == "torch" else None,
             progress=progress,
         )
         if source.reference is not None:
@@ -182,26 +182,34 @@ def convert_and_verify(
     return ProvenConversion(conversion, verification, str(model), source.reference)
 
 
-def torch_reader(source: Source, asked: str | None, inputs: Mapping[str, Sequence[int | str]] | None) -> Reader:
+def torch_reader(
+    source: Source,
+    asked: str | None,
+    inputs: Mapping[str, Sequence[int | str]] | None,
+    cut_at: Sequence[str] = (),
+) -> Reader:
     """What reads a PyTorch source: which architecture bare weights are of is not for ``converters`` to know.
 
     Args:
         source: what was found.
         asked: the architecture that the user names, None to find out.
         inputs: shapes of inputs by name, where it is called without others.
+        cut_at: values that become the outputs.
     """
     from facecvt.converters.readers.from_torch import TorchCode, kind_of, read_program
-    from facecvt.reference_models.state_source import read_state, state_graph
+    from facecvt.reference_models.state_source import cut_state, read_state, state_graph
 
     def read(inputs: Mapping[str, Sequence[int | str]] | None = inputs) -> tuple[Any, Graph]:
         files = source.files
         if isinstance(files, TorchCode) or (isinstance(files, TorchFiles) and kind_of(files) != "state"):
             if asked is not None:
                 raise UsageError(f"{source.name} is a program; --arch {asked} is for bare weights")
-            return read_program(files, inputs, source.name)
+            return read_program(files, inputs, source.name, cut_at)
         if not isinstance(files, TorchFiles):
             raise TypeError("the files of another framework than PyTorch")
         model = read_state(files, asked or (source.name if source.reference else None), name=source.name)
+        if cut_at:
+            model = cut_state(model, cut_at)
         return model, state_graph(model, inputs)
 
     return read

@@ -7,7 +7,7 @@ listing that says otherwise than the net does is found.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from facecvt.parity_tests.source import Layer, NumpyArray, SourceOracle, Walk
 from facecvt.reference_models.frameworks import require
 from facecvt.reference_models.layers import INPUT
+from facecvt.reference_models.layers import Layer as ListedLayer
 from facecvt.reference_models.spec import ArchitectureSpec, families
 from facecvt.reference_models.weights import from_canonical
 
@@ -53,10 +54,12 @@ class StateOracle:
         listing = net.layers()
         fed = {name for layer in listing for name in layer.inputs}
         self.input_names = [model.architecture.contracts["torch"].name]
-        self.output_names = [layer.name for layer in listing if layer.name not in fed]
+        self._returned = [layer.name for layer in listing if layer.name not in fed]
+        self.output_names = list(model.cut or self._returned)
         taps = net.names("torch").taps(listing)
         self._modules = {path: name for name, path in taps.items()}
-        self._order = [layer.name for layer in listing if layer.name in taps or layer.name in self.output_names]
+        needed = leading_to(self.output_names, listing)
+        self._order = [each for each in needed if each in taps or each in self._returned]
         self.layers = tapped_layers(net, self._order)
 
     def walk(self, feeds: Mapping[str, NumpyArray]) -> Walk:
@@ -79,9 +82,12 @@ class StateOracle:
             for hook in hooks:
                 hook.remove()
         values = returned if isinstance(returned, (tuple, list)) else (returned,)
-        outputs = {name: each.numpy().copy() for name, each in zip(self.output_names, flat(values), strict=True)}
+        returns = {name: each.numpy().copy() for name, each in zip(self._returned, flat(values), strict=True)}
+        outputs = {}
         for name in self._order:
-            value = outputs[name] if name in outputs else taken.pop(name)
+            value = returns[name] if name in returns else taken.pop(name)
+            if name in self.output_names:
+                outputs[name] = value
             yield name, value
         return outputs
 
@@ -106,13 +112,15 @@ class ProgramOracle:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about gradients, which nobody wants here
             self._module = copy.deepcopy(program.module).to(getattr(torch, self._dtype.name))
-        self._single = program.module
+        self._single, self._cut, self._fed = program.module, program.cut, program.inputs
         self.input_names, self.output_names = self._graph.input_names, self._graph.output_names
         self.layers = self._graph.layers
 
     def walk(self, feeds: Mapping[str, NumpyArray]) -> Walk:
         """See :class:`facecvt.parity_tests.source.Oracle`."""
         outputs = yield from self._graph.walk(feeds)
+        if self._cut:
+            return outputs | self._inside(feeds)
         try:
             returned = self._returned(self._module, feeds, self._dtype)
         except RuntimeError:  # constants of another precision in its code
@@ -124,6 +132,32 @@ class ProgramOracle:
                 return outputs
         return dict(zip(self.output_names, returned, strict=True))
 
+    def _inside(self, feeds: Mapping[str, NumpyArray]) -> dict[str, NumpyArray]:
+        """What modules give at the cut, where the program has them as modules and nothing that it is fed is cut off."""
+        import torch
+
+        taken: dict[str, NumpyArray] = {}
+        modules = dict(self._module.named_modules())
+        names = [name for name in self._cut if name in modules]
+        if isinstance(self._module, torch.jit.ScriptModule) or not names or list(self._fed) != self.input_names:
+            return {}
+        hooks = []
+        for name in names:
+
+            def keep(module: Any, arguments: Any, output: Any, name: str = name) -> None:
+                if isinstance(output, torch.Tensor):
+                    taken[name] = output.detach().numpy().copy()
+
+            hooks.append(modules[name].register_forward_hook(keep))
+        try:
+            self._returned(self._module, feeds, self._dtype)
+        except RuntimeError:  # constants of another precision in its code
+            return {}
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return taken
+
     def _returned(self, module: Any, feeds: Mapping[str, NumpyArray], dtype: np.dtype[Any]) -> list[NumpyArray]:
         import torch
 
@@ -134,6 +168,15 @@ class ProgramOracle:
             returned = list(returned.values())
         values = returned if isinstance(returned, (tuple, list)) else (returned,)
         return [each.numpy().copy() for each in flat(values)]
+
+
+def leading_to(names: list[str], listing: Sequence[ListedLayer]) -> list[str]:
+    """The layers that some are computed from, those among them, in the listing's order."""
+    needed = set(names)
+    for layer in reversed(listing):
+        if layer.name in needed:
+            needed.update(layer.inputs)
+    return [layer.name for layer in listing if layer.name in needed]
 
 
 def mean_in_order(module: Any, arguments: Any, output: Any) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from facecvt.converters.cutting import check_known, cut_graph
 from facecvt.converters.errors import UsageError, WeightsError
 from facecvt.converters.formats.mapped import Array
 from facecvt.converters.formats.model_files import TorchFiles
@@ -31,6 +32,7 @@ class StateModel:
         arrays: canonical parameter name -> float32 array.
         name: the model's name.
         warnings: what the user should know about how it was read.
+        cut: the layers that it is cut at, none where it is whole.
     """
 
     architecture: ArchitectureSpec
@@ -38,6 +40,7 @@ class StateModel:
     arrays: Mapping[str, NumpyArray]
     name: str
     warnings: tuple[str, ...] = field(default=())
+    cut: tuple[str, ...] = ()
 
 
 def read_state(files: TorchFiles, asked: str | None = None, *, name: str | None = None) -> StateModel:
@@ -101,6 +104,17 @@ def read_arrays(path: Path) -> dict[str, Array]:
     return {state.prefix + name: array for name, array in state.tensors.items()}
 
 
+def cut_state(model: StateModel, names: Sequence[str]) -> StateModel:
+    """The model with these layers as its outputs, in this order.
+
+    Raises:
+        UsageError: no module of the net gives a value of this name; the nearest are given.
+    """
+    layers = model.architecture.layers()
+    check_known(names, names, sorted(model.architecture.names("torch").taps(layers)), model.name)
+    return replace(model, cut=tuple(names))
+
+
 def state_graph(model: StateModel, input_shapes: Mapping[str, Sequence[int | str]] | None = None) -> Graph:
     """The canonical graph of a state.
 
@@ -118,6 +132,8 @@ def state_graph(model: StateModel, input_shapes: Mapping[str, Sequence[int | str
     given = (input_shapes or {}).get(name)
     graph = graph_of_listing(model.architecture, model.arrays, model.name, framework=model.names_of, input_shape=given)
     graph.warnings += model.warnings
+    if model.cut:
+        cut_graph(graph, model.cut)
     return graph
 
 

@@ -96,11 +96,6 @@ def test_names_that_nothing_computes_are_refused(cut, model, name, near):
         cut(model(), [name])
 
 
-def test_an_onnx_model_is_not_cut(tmp_path):
-    with pytest.raises(UsageError, match="MXNet and Paddle"):
-        read_source("onnx", None, cut_at=["y"])
-
-
 def test_real_detector_is_cut_and_proven(real_models, tmp_path):
     """P-Net in front of its softmax: verified against the same cut, at every layer."""
     program = real_models / "paddle" / "mtcnn-pdmodel-combined"

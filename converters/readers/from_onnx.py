@@ -28,12 +28,15 @@ HALF, FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 NEWEST_OPSET = 28  # ONNX's own node tests of that opset are what the rules are held against
 
 
-def read_onnx(path: str | Path, input_shapes: Mapping[str, Sequence[int | str]] | None = None) -> Graph:
+def read_onnx(
+    path: str | Path, input_shapes: Mapping[str, Sequence[int | str]] | None = None, proto: Any = None
+) -> Graph:
     """Build the canonical graph of an ONNX model.
 
     Args:
         path: the ``.onnx`` file.
         input_shapes: shapes that replace those the file declares for its inputs.
+        proto: the ``onnx.ModelProto`` to read in the file's place, its data in it: the model cut short.
 
     Raises:
         FormatError: the file is not an ONNX model.
@@ -41,7 +44,7 @@ def read_onnx(path: str | Path, input_shapes: Mapping[str, Sequence[int | str]] 
     """
     path = Path(path)
     try:
-        model = ir.load(path)
+        model = ir.load(path) if proto is None else ir.serde.deserialize_model(proto)
     except OSError as error:
         raise FormatError(path, None, f"cannot be read: {error.strerror or error}") from error
     except Exception as error:  # protobuf and onnx_ir raise many kinds; every one of them means: not this format

@@ -72,11 +72,15 @@ class TorchProgram:
         module: what PyTorch runs, in evaluation mode, in float32.
         proto: the ONNX model that the exporter wrote, values renamed.
         name: the model's name.
+        cut: the values that it is cut at, none where it is whole; the module stays whole.
+        inputs: names of what the module takes, in order.
     """
 
     module: Any
     proto: Any
     name: str
+    cut: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
 
 
 def in_hand(module: Any) -> TorchCode:
@@ -112,7 +116,10 @@ def kind_of(files: TorchFiles) -> Kind:
 
 
 def read_program(
-    source: TorchFiles | TorchCode, input_shapes: Mapping[str, Sequence[int | str]] | None, name: str
+    source: TorchFiles | TorchCode,
+    input_shapes: Mapping[str, Sequence[int | str]] | None,
+    name: str,
+    cut_at: Sequence[str] = (),
 ) -> tuple[TorchProgram, Graph]:
     """Load a program, have PyTorch export it, and read that.
 
@@ -120,6 +127,7 @@ def read_program(
         source: a file that is no state, or code.
         input_shapes: shapes of inputs by name, batch included.
         name: the model's name.
+        cut_at: values that become the outputs: paths of modules, for what a module gives.
 
     Raises:
         FrameworkMissingError: PyTorch is not installed.
@@ -140,6 +148,10 @@ def read_program(
             "size, --input NAME=batch,3,H,W, or save a traced one: torch.jit.trace(module, example).save('traced.pt')"
         )
     rename_values(proto)
+    if cut_at:
+        from facecvt.converters.cutting import cut_onnx
+
+        proto = cut_onnx(proto, cut_at, name)
     from facecvt.converters.readers.from_onnx import read_onnx
 
     with tempfile.TemporaryDirectory(prefix="facecvt-") as folder:
@@ -147,7 +159,7 @@ def read_program(
         path.write_bytes(proto.SerializeToString())
         graph = read_onnx(path)
     graph.source_framework, graph.name = "torch", name
-    return TorchProgram(module, proto, name), graph
+    return TorchProgram(module, proto, name, tuple(cut_at), tuple(shapes)), graph
 
 
 def load_module(source: TorchFiles | TorchCode) -> tuple[Any, dict[str, tuple[int | str, ...]]]:
