@@ -57,6 +57,12 @@ class MappedFile:
             )
         return self.view[offset : offset + nbytes]
 
+    def forget(self, offset: int, nbytes: int) -> None:
+        """Give the memory of some bytes back to the system, which has them from the file when they are read again."""
+        if nbytes and isinstance(self._map, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            begin = offset - offset % mmap.PAGESIZE
+            self._map.madvise(mmap.MADV_DONTNEED, begin, offset + nbytes - begin)
+
     def copy_into(self, target: BinaryIO, offset: int, nbytes: int) -> None:
         """Append bytes of this file to ``target`` without mapping them (kernel copy where the system has one)."""
         target.flush()
@@ -105,6 +111,10 @@ class MappedTensor:
         """A read-only view on the file, no copy."""
         window = self.file.window(self.offset, self.nbytes, "a tensor")
         return np.frombuffer(window, dtype=self.dtype).reshape(self.shape)
+
+    def forget(self) -> None:
+        """:meth:`MappedFile.forget` of the tensor's bytes; arrays of it stay good."""
+        self.file.forget(self.offset, self.nbytes)
 
 
 Array = (

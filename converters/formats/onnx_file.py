@@ -82,7 +82,7 @@ def write_streamed(
             headers.append(item.inline_header)
         else:
             offset += -offset % EXTERNAL_ALIGNMENT
-            headers.append(_external_entry(item, external_name, offset))
+            headers.append(external_entry(item, external_name, offset))
             offset += item.data.nbytes
     length = len(graph_without_initializers)
     length += sum(
@@ -115,22 +115,24 @@ def _write_array(target: BinaryIO, data: Array) -> None:
         target.write(np.ascontiguousarray(data).reshape(-1).view(np.uint8).data)
 
 
-def _external_entry(item: Initializer, location: str, offset: int) -> bytes:
+def external_entry(item: Initializer, location: str, offset: int) -> bytes:
+    """The initializer's field in GraphProto where its bytes lie in another file, or elsewhere in the same one."""
     entries = {"location": location, "offset": str(offset), "length": str(item.data.nbytes)}
     body = _tensor_head(item)
     for key, value in entries.items():
-        entry = _bytes_field(1, key.encode()) + _bytes_field(2, value.encode())
-        body += _bytes_field(13, entry)
+        entry = bytes_field(1, key.encode()) + bytes_field(2, value.encode())
+        body += bytes_field(13, entry)
     body += _tag(14, 0) + encode_varint(1)
-    return _bytes_field(5, body)
+    return bytes_field(5, body)
 
 
 def _tensor_head(item: Initializer) -> bytes:
     dims = b"".join(_tag(1, 0) + encode_varint(dim) for dim in item.shape)
-    return dims + _tag(2, 0) + encode_varint(item.data_type) + _bytes_field(8, item.name.encode())
+    return dims + _tag(2, 0) + encode_varint(item.data_type) + bytes_field(8, item.name.encode())
 
 
-def _bytes_field(number: int, payload: bytes) -> bytes:
+def bytes_field(number: int, payload: bytes) -> bytes:
+    """A length-delimited field."""
     return _tag(number, 2) + encode_varint(len(payload)) + payload
 
 

@@ -17,7 +17,7 @@ Source: the Protocol Buffers encoding specification.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -88,6 +88,45 @@ def read_message(view: memoryview, schema: Message, path: str | Path, start: int
             field that is missing, a varint of more than 10 bytes, text that is not UTF-8.
     """
     return _MessageReader(view, path).message(schema, start, len(view) if end is None else end)
+
+
+@dataclass(frozen=True)
+class FieldSpan:
+    """Where one field of a message lies.
+
+    Attributes:
+        number: of the field.
+        start: offset of its key.
+        value: offset of its value; of a length-delimited one, of the first byte behind the length.
+        end: offset behind it.
+    """
+
+    number: int
+    start: int
+    value: int
+    end: int
+
+
+def field_spans(view: memoryview, name: str, path: str | Path, start: int, end: int) -> Iterator[FieldSpan]:
+    """The fields of one message in their order, undecoded.
+
+    Args:
+        view: the whole file.
+        name: the message's name, for errors.
+        path: the file's name, for errors.
+        start, end: of the message.
+
+    Raises:
+        FormatError: a length that leads out of the message, or a wire type that no field has.
+    """
+    reader, schema, position = _MessageReader(view, path), Message(name, {}), start
+    while position < end:
+        key_offset = position
+        key, value = reader.varint(position, end, name)
+        position = reader.skip(key >> 3, key & 7, value, end, schema, key_offset)
+        if key & 7 == 2:
+            value = reader.extent(value, end, name)[0]
+        yield FieldSpan(key >> 3, key_offset, value, position)
 
 
 class _MessageReader:

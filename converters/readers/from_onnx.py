@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 
 from facecvt.converters.errors import ConversionError, FormatError, UnsupportedOperatorsError
-from facecvt.converters.graph import Builder, Graph, constant, name_of
+from facecvt.converters.formats.mapped import Array
+from facecvt.converters.formats.onnx_skeleton import read_skeleton
+from facecvt.converters.graph import Builder, FileTensor, Graph, constant, name_of
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops.registry import rule_for
 from facecvt.converters.ops.value_facts import element_type
 from facecvt.converters.passes.infer_shapes import infer_nodes
 from facecvt.converters.passes.input_shapes import describe_inputs
 from facecvt.converters.passes.pipeline import run_passes
+from facecvt.converters.recorded_contract import recall_from_metadata
 from facecvt.converters.source_ops import OnnxOp
 
 OLDEST_OPSET = 7
@@ -43,12 +46,7 @@ def read_onnx(
         UnsupportedOperatorsError: some operators have no rule; all are listed.
     """
     path = Path(path)
-    try:
-        model = ir.load(path) if proto is None else ir.serde.deserialize_model(proto)
-    except OSError as error:
-        raise FormatError(path, None, f"cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # protobuf and onnx_ir raise many kinds; every one of them means: not this format
-        raise FormatError(path, None, f"is not a readable ONNX model: {error}") from error
+    model = load_model(path, proto)
     if model.functions:
         from onnx_ir.passes.common import InlinePass
 
@@ -83,9 +81,11 @@ def read_onnx(
             shape = [dim if isinstance(dim, int) else dim.value for dim in value.shape]
             shape = [dim if not (isinstance(dim, int) and dim <= 0) else None for dim in shape]
         values[name_of(value)] = builder.input(name_of(value), shape, value.dtype or ir.DataType.FLOAT)
+    array: Array | None
     for name, value in body.initializers.items():
         try:
-            array = constant(value)
+            tensor = value.const_value
+            array = tensor.mapped if isinstance(tensor, FileTensor) else constant(value)
         except ValueError as error:  # external data outside of the model's folder, or shorter than its shape says
             raise FormatError(path, None, f"initializer {name!r}: {error}") from error
         if array is None:
@@ -122,7 +122,29 @@ def read_onnx(
     if widened:
         builder.graph.warnings.append("the model computes in float16; it is converted in float32, with its weights")
     describe_inputs(builder.graph)
-    return run_passes(builder.graph)
+    graph = run_passes(builder.graph)
+    recall_from_metadata(graph, model.metadata_props, path.name)
+    return graph
+
+
+def load_model(path: Path, proto: Any = None) -> ir.Model:
+    """An ONNX file in onnx_ir; its greater weights are windows on the file. A ``proto`` is taken in its place.
+
+    Raises:
+        FormatError: the file is not an ONNX model.
+    """
+    try:
+        skeleton = read_skeleton(path) if proto is None else None
+        if skeleton is not None:
+            proto = skeleton.proto()
+        model: ir.Model = ir.load(path) if proto is None else ir.serde.deserialize_model(proto)
+    except OSError as error:
+        raise FormatError(path, None, f"cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # protobuf and onnx_ir raise many kinds; every one of them means: not this format
+        raise FormatError(path, None, f"is not a readable ONNX model: {error}") from error
+    for name, mapped in skeleton.weights.items() if skeleton is not None else ():
+        model.graph.initializers[name].const_value = FileTensor(mapped, name)
+    return model
 
 
 def widen_half(model: ir.Model) -> bool:

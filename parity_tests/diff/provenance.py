@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from facecvt.converters.graph import Graph, name_of
+from facecvt.converters.graph import Graph, NumpyArray, name_of
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.parity_tests.diff.fingerprints import bits_fingerprint, directions, nearest_partners, only_partners
 from facecvt.parity_tests.diff.network import COMMUTATIVE, Network
@@ -127,7 +127,10 @@ class _Tracer:
             {p: k for p, node in enumerate(side.nodes) if (k := side.kernel(node)) is not None}
             for side in (self.a, self.b)
         ]
-        exact = [{p: bits_fingerprint(k) for p, k in side.items()} for side in kernels]
+        exact = [
+            {p: marked(net, net.nodes[p], k) for p, k in side.items()}
+            for net, side in zip((self.a, self.b), kernels, strict=True)
+        ]
         self.anchorable = sum(mark is not None for mark in exact[0].values())
         found = dict.fromkeys(only_partners(exact[0], exact[1]), WEIGHTS)
         done = {x for x, _ in found}, {y for _, y in found}
@@ -328,6 +331,13 @@ class _Tracer:
         if not self.anchors:
             return "no layer of B has the weights of a layer of A"
         return "neither weights nor data flow say which value of B it is"
+
+
+def marked(side: Network, node: ir.Node, kernel: NumpyArray) -> tuple[int, int] | None:
+    """A kernel's fingerprint; what was read of the file for it is given back."""
+    mark = bits_fingerprint(kernel)
+    side.forget_weights(node)
+    return mark
 
 
 def computed(side: Network) -> Iterator[str]:

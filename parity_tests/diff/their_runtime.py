@@ -20,6 +20,7 @@ import numpy as np
 
 from facecvt.converters.errors import FacecvtError, FrameworkMissingError
 from facecvt.converters.formats.model_files import MxnetFiles, PaddleFiles
+from facecvt.converters.formats.onnx_skeleton import read_skeleton
 from facecvt.converters.graph import NumpyArray, name_of
 from facecvt.parity_tests.diff.model import Side
 from facecvt.parity_tests.environment import FRAMEWORK_PACKAGES, installed_version
@@ -169,5 +170,6 @@ def onnx_values(path: Any) -> set[str]:
     """Names of everything that an ONNX file computes."""
     import onnx
 
-    model = onnx.load(str(path), load_external_data=False)
+    skeleton = read_skeleton(path)
+    model = onnx.load(str(path), load_external_data=False) if skeleton is None else skeleton.proto()
     return {name for node in model.graph.node for name in node.output if name}

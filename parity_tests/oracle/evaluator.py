@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from facecvt.converters.errors import ConversionError, FacecvtError, UsageError
-from facecvt.converters.formats.mapped import Array, as_numpy
+from facecvt.converters.formats.mapped import Array, MappedTensor, as_numpy
 from facecvt.parity_tests.oracle.values import Compute, Value, in_dtype
 
 OnValue = Callable[[str, Value], None]
+FORGOTTEN = 1 << 16  # bytes of a weight whose memory is given back once it was used
 Key = Hashable  # of a value; its name may be shared by several (a Paddle variable that is overwritten)
 
 
@@ -170,12 +171,17 @@ class Evaluator:
             del results
             for key in released:
                 values.pop(key, None)
+            for key in step.inputs:
+                weight = self.constants.get(key)
+                if isinstance(weight, MappedTensor) and weight.nbytes >= FORGOTTEN:
+                    weight.forget()
         return {name: np.array(self._value(key, values), order="C") for name, key in self.outputs}
 
     def _value(self, key: Key, values: Mapping[Key, Value]) -> Value:
         if key in values:
             return values[key]
-        return in_dtype(as_numpy(self.constants[key]), self.dtype)
+        array = in_dtype(as_numpy(self.constants[key]), self.dtype)
+        return array if array.flags.aligned else array.copy()  # a file may have weights at any byte
 
     def _compute(self, step: Step, values: Mapping[Key, Value]) -> Sequence[Any]:
         operands = [None if key is None else self._value(key, values) for key in step.inputs]

@@ -1,6 +1,6 @@
 """The oracle of ONNX models: a graph evaluated in numpy, float64 by default; opsets 7 to 21.
 
-Values have their ONNX names. Weights are views on the model's bytes until an operator uses them. Shapes, indices and
+Values have their ONNX names. Weights stay in the file until an operator uses them. Shapes, indices and
 other integers stay integers; every floating point type becomes the oracle's own.
 """
 
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from facecvt.converters.errors import AttributeValueError, ConversionError, FormatError, UnsupportedOperatorsError
-from facecvt.converters.formats.mapped import Array
+from facecvt.converters.formats.mapped import Array, MappedTensor
+from facecvt.converters.formats.onnx_skeleton import read_skeleton
 from facecvt.parity_tests.oracle import (  # noqa: F401 - importing a family registers it
     onnx_ops_conv,
     onnx_ops_detection,
@@ -48,7 +49,7 @@ class OnnxOracle(GraphOracle):
 
         self.dtype = np.dtype(dtype)
         source = str(model) if isinstance(model, (str, Path)) else "the ONNX model"
-        proto = _load(model) if isinstance(model, (str, Path)) else model
+        proto, mapped = _load(model) if isinstance(model, (str, Path)) else (model, {})
         if proto.functions:
             proto = onnx.inliner.inline_local_functions(proto)
         graph = proto.graph
@@ -63,7 +64,10 @@ class OnnxOracle(GraphOracle):
         if graph.sparse_initializer:
             raise ConversionError(f"{source}: sparse initializers are not supported; store them as dense tensors")
 
-        constants: dict[Key, Array] = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
+        constants: dict[Key, Array] = {
+            item.name: mapped[item.name] if item.name in mapped else onnx.numpy_helper.to_array(item)
+            for item in graph.initializer
+        }
         inputs: dict[str, Key] = {item.name: item.name for item in graph.input if item.name not in constants}
         steps = [self._step(node, opset) for node in nodes]
         outputs: list[tuple[str, Key]] = [(item.name, item.name) for item in graph.output]
@@ -81,12 +85,14 @@ class OnnxOracle(GraphOracle):
         return Step(_name(node), node.op_type, tuple(name or None for name in node.input), names, names, compute)
 
 
-def _load(path: str | Path) -> Any:
+def _load(path: str | Path) -> tuple[Any, dict[str, MappedTensor]]:
+    """A model, and those of its weights that stay in the file."""
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # what onnx raises
 
     try:
-        return onnx.load(str(path))
+        skeleton = read_skeleton(path)
+        return (onnx.load(str(path)), {}) if skeleton is None else (skeleton.proto(), skeleton.weights)
     except (DecodeError, OSError, onnx.checker.ValidationError) as error:
         raise FormatError(path, None, f"cannot be read as an ONNX model: {error}") from error
 
