@@ -155,4 +155,4 @@ def is_zero(value: ir.Value) -> bool:
     if node.op_type == "ConstantOfShape":
         number = attribute(node, "value", None)
         return number is None or not number.numpy().any()
-    return node.op_type == "Expand" and node.inputs[0] is not None and is_zero(node.inputs[0])
+    return node.op_type in ("Expand", "Tile") and node.inputs[0] is not None and is_zero(node.inputs[0])

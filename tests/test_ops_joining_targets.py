@@ -99,6 +99,7 @@ CASES: list[Case] = [
     *onnx("Expand", THIN, np.int64([2, 3, 4, 5]), fed=2),
     *onnx_graph("Expand", "s = Shape(x1) y = Expand(x, s)", THIN, Y[:1]),
     *onnx_graph("Expand", "c = Constant<value_float = 2.5>() s = Shape(x) e = Expand(c, s) y = Add(x, e)", X),
+    *onnx_graph("Expand", "c = Constant<value_floats = [-0.1]>() s = Shape(x) e = Expand(c, s) y = Mul(x, e)", X),
     *onnx_graph(
         "Tile",
         "o = Constant<value_ints = [1, 1, 2]>() s = Shape(x) z = Constant<value_ints = [0]>() "

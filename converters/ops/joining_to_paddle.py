@@ -1,7 +1,8 @@
 """Tensors put together, taken apart and repeated, written to Paddle.
 
 Paddle's expand_v2 wants -1 where a dimension is kept. To a shape that is computed a tensor is brought by multiplying it
-with ones of that shape, which changes no number and broadcasts both ways as ONNX does. Source: Paddle 3.3.1 operators.
+with ones of that shape, which changes no number and broadcasts both ways as ONNX does; one number fills that shape.
+Source: Paddle 3.3.1 operators.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from facecvt.converters.ops.elementwise_to_paddle import as_type
 from facecvt.converters.ops.registry import to_paddle
 from facecvt.converters.paddle_nodes import UNKNOWN, PaddleNodes
 
-BOOL, INT32 = np.dtype(np.bool_), np.dtype(np.int32)
+BOOL, INT32, FLOAT32 = np.dtype(np.bool_), np.dtype(np.int32), np.dtype(np.float32)
 
 
 @to_paddle("Concat")
@@ -55,7 +56,12 @@ def expand_to_paddle(node: ir.Node, p: PaddleNodes) -> None:
     x, given, result = node.inputs[0], node.inputs[1], node.outputs[0]
     target = constant(given)
     if target is None:
-        expand_to_computed(p, p.arg(x), p.arg(given), result)
+        number = filling_number(p, x, given)
+        if number is None:
+            expand_to_computed(p, p.arg(x), p.arg(given), result)
+        else:
+            dtype = number_of_dtype(FLOAT32)
+            p.emit("fill_constant", {"ShapeTensor": given}, result, value=number, dtype=dtype)
         return
     shape, wanted = p.shape(x), [int(size) for size in target.reshape(-1)]
     count = max(len(shape), len(wanted))
@@ -63,6 +69,14 @@ def expand_to_paddle(node: ir.Node, p: PaddleNodes) -> None:
     wanted = [1] * (count - len(wanted)) + wanted
     sizes = [size if axis < missing or size != 1 else -1 for axis, size in enumerate(wanted)]
     p.emit("expand_v2", {"X": x}, result, shape=sizes)
+
+
+def filling_number(p: PaddleNodes, x: ir.Value | None, target: ir.Value | None) -> float | None:
+    """The one finite number, held exactly by fill_constant's attribute, that is to fill the whole of a target shape."""
+    array = constant(x)
+    if array is None or array.size != 1 or array.dtype != FLOAT32 or not np.isfinite(array).all():
+        return None
+    return float(array.item()) if array.ndim == 0 or array.ndim <= p.shape(target)[0] else None
 
 
 def expand_to_computed(p: PaddleNodes, name: str, target: str, into: ir.Value) -> None:

@@ -14,6 +14,7 @@ from facecvt.converters.errors import UsageError
 from facecvt.converters.graph import Graph, attribute, constant, name_of
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.passes.infer_shapes import ShapeMismatchError, infer_shapes
+from facecvt.converters.passes.settle_tiles import settle_tiles
 
 # (height, width): aligned faces first, then the MTCNN stages, then what backbones and detectors are trained on.
 FACE_SIZES = (
@@ -85,6 +86,7 @@ def has_sized_layer(graph: Graph) -> bool:
     """Whether some layer wants a number of features that depends on height and width."""
     clear_shapes(graph)
     infer_shapes(graph)
+    settle_tiles(graph)  # so that sizes behind a Tile can be told
     if any(wants_known_size(node) for node in graph.body):
         clear_shapes(graph)
         return True

@@ -84,10 +84,12 @@ def expand(node: ir.Node, shapes: Sequence[Shape | None]) -> list[Shape | None]:
 
 
 def shape_taken_from(target: ir.Value | None) -> Shape | None:
-    """The shape of the value whose whole Shape this is, as far as both are known."""
+    """The shape of the value whose whole Shape this is, in whatever type, as far as both are known."""
     from facecvt.converters.passes.infer_shapes import shape_of  # which imports this module
 
     node = target.producer() if target is not None else None
+    while node is not None and node.op_type == "Cast" and node.inputs[0] is not None:
+        node = node.inputs[0].producer()
     if node is None or node.op_type != "Shape" or node.attributes or node.inputs[0] is None:
         return None
     return shape_of(node.inputs[0])
