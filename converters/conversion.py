@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from facecvt.converters.contract import InputContract
 from facecvt.converters.errors import UsageError
 from facecvt.converters.graph import Graph
+from facecvt.converters.recorded_contract import recall_from_folder
 from facecvt.converters.targets import SOURCES, WriteOptions, writer_for
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ def convert_files(
         target: the ``.onnx`` file, or the folder of any other model; replaced if it exists.
         opset: of an ONNX target.
         input_shapes: shapes of inputs by name, batch included, where the source holds none or others.
-        color: "RGB" or "BGR", what the caller knows the model is fed; recorded in the contract of image inputs.
+        color: "RGB" or "BGR", what the caller knows the model is fed; recorded in the contract of image inputs. A
+            usage error where a record of facecvt's own, which the source carries, says otherwise.
         safetensors: write ``weights.safetensors`` beside ``weights.pth``.
         cut_at: values of the source that become the outputs; see cutting.py. A ``reader`` cuts by itself.
         batch: batch size to fix; None leaves it as the source has it.
@@ -140,6 +142,8 @@ def convert_files(
         if shapes := free_shapes(graph):  # read anew, because rules go by the shapes that they see
             model, graph = read_source(source_framework, files, shapes, cut_at) if reader is None else reader(shapes)
         require_free_batch(graph)
+    if color is not None:
+        check_color(graph, color)
     fed_pixels = {contract.name: contract.in_graph for contract in graph.contracts}
     if preprocess == "strip":  # before the architecture is recognised, whose class then has nothing in front of it
         from facecvt.converters.passes.move_preprocessing import strip_preprocessing
@@ -183,6 +187,16 @@ def convert_files(
     )
 
 
+def check_color(graph: Graph, color: str) -> None:
+    """Raise UsageError where the model's own record says another colour order than the user."""
+    for item in graph.contracts:
+        if item.layout == "NCHW" and item.name in graph.recorded and item.color not in (None, color):
+            raise UsageError(
+                f"input {item.name!r} is {item.color}, as {graph.recorded[item.name]} says, and --color says {color}; "
+                "leave --color out, or take the record out of the file if it is wrong"
+            )
+
+
 def read_source(
     framework: str,
     files: Any,
@@ -199,7 +213,9 @@ def read_source(
             from facecvt.converters.cutting import cut_mxnet
 
             mxnet_model = cut_mxnet(mxnet_model, cut_at)
-        return mxnet_model, read_mxnet(mxnet_model, input_shapes)
+        graph = read_mxnet(mxnet_model, input_shapes)
+        recall_from_folder(graph, files.files())
+        return mxnet_model, graph
     if framework == "paddle":
         from facecvt.converters.formats.paddle_model import load_paddle
         from facecvt.converters.readers.from_paddle import read_paddle
@@ -209,7 +225,9 @@ def read_source(
             from facecvt.converters.cutting import cut_paddle
 
             paddle_model = cut_paddle(paddle_model, cut_at)
-        return paddle_model, read_paddle(paddle_model, input_shapes)
+        graph = read_paddle(paddle_model, input_shapes)
+        recall_from_folder(graph, files.files())
+        return paddle_model, graph
     if framework == "onnx":
         from facecvt.converters.readers.from_onnx import read_onnx
 

@@ -7,6 +7,7 @@
       .origins           canonical value name -> (source operator, source node name) that computes it
       .absorbed          source value that no longer exists, or that a recognised architecture's class only moves about
                          inside a forward -> the value that includes the step after it
+      .recorded            input -> the file of facecvt's own that tells its contract (recorded_contract.py)
       .warnings          what the user should know: labels removed, weights left over, input size deduced
     Builder              grows a Graph one source node at a time; what a ``from_*`` rule writes with
 
@@ -64,6 +65,7 @@ class Graph:
     aliases: dict[str, str] = field(default_factory=dict)
     origins: dict[str, tuple[str, str]] = field(default_factory=dict)
     absorbed: dict[str, str] = field(default_factory=dict)
+    recorded: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     @property

@@ -23,6 +23,7 @@ from facecvt.converters.formats.atomic import refuse_existing
 from facecvt.converters.formats.detect import detect, holds_model
 from facecvt.converters.formats.locate import Framework, ModelFiles, TorchFiles, locate, located
 from facecvt.converters.graph import Graph
+from facecvt.converters.recorded_contract import recall_from_folder
 from facecvt.converters.targets import CONVERSIONS, TARGETS
 from facecvt.reference_models.public_class import public_class
 
@@ -210,7 +211,9 @@ def torch_reader(
         model = read_state(files, asked or (source.name if source.reference else None), name=source.name)
         if cut_at:
             model = cut_state(model, cut_at)
-        return model, state_graph(model, inputs)
+        graph = state_graph(model, inputs)
+        recall_from_folder(graph, files.files(), weights_only=True)
+        return model, graph
 
     return read
 

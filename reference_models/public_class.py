@@ -153,7 +153,7 @@ def public_class(graph: Graph) -> PublicClass | None:
     The graph's input contracts take the colour order, and mean and scale where the graph does not hold them, from what
     the architecture declares for the graph's framework; an ONNX graph takes the colour order alone, since what it was
     made from, and so what is done to its input in front of it, is not known. Height and width that the graph leaves
-    free take the architecture's size where it takes no other.
+    free take the architecture's size where it takes no other. What a file of facecvt's own records is left as it is.
     """
     recognition = recognise(graph)
     if recognition is None:
@@ -169,7 +169,7 @@ def public_class(graph: Graph) -> PublicClass | None:
             mean=contract.mean or declared.mean,
             scale=contract.scale or declared.scale,
         )
-        if contract.layout == "NCHW"
+        if contract.layout == "NCHW" and contract.name not in graph.recorded
         else contract
         for contract in graph.contracts
     ]
