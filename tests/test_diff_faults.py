@@ -132,7 +132,7 @@ def test_a_fault_is_found_in_its_layer(folder: Path, name: str) -> None:
     assert found.cause is not None
     assert found.cause.name == cause
     assert found.cause.before == pytest.approx(found.fault.own.rel_rmse, rel=1e-2)
-    assert found.cause.after < 10 * found.fault.result.floor < found.cause.before
+    assert found.cause.after < 10 * found.fault.floor < found.cause.before
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -1,7 +1,8 @@
 """Any two models held against each other: aligned, compared layer by layer, the first layer at fault and why.
 
-A is the reference: it is evaluated in float64, in its own format. Each layer's own error is computed where the two
-differ, or where it is asked for; every layer that is wrong by itself is looked into.
+A is the reference: it is evaluated in float64, in its own format. Two models agree when they do so run from their
+inputs, and when each layer of B by itself, fed what A computes, is within its own floor
+(:mod:`facecvt.parity_tests.diff.own_floor`); every layer that is wrong by itself is looked into.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from facecvt.parity_tests.diff.localise import faults
 from facecvt.parity_tests.diff.model import Model, Side, open_pair
 from facecvt.parity_tests.diff.outputs import output_cause
 from facecvt.parity_tests.diff.own_error import OwnErrors
+from facecvt.parity_tests.diff.own_floor import own_floors, with_own_verdict
 from facecvt.parity_tests.diff.reference import Reference
 from facecvt.parity_tests.diff.repro import write_repro
 from facecvt.parity_tests.diff.side_by_side import FeedPlan, Progress, SideBySide
@@ -55,7 +57,7 @@ def diff(
         seed: of the inputs.
         batch: number of samples, where both models leave it free.
         layers: pattern of the layers to report; the verdict is on all.
-        isolate: compute each layer's own error even where the two agree.
+        isolate: report each layer's own error even where the two agree.
         inputs: an array for each input of A, by name or in an ``.npz``, or a folder of images, instead of made-up ones.
         shapes: shapes of inputs by name, where a model holds none and they cannot be deduced.
         repro: folder to write the first layer at fault to, alone and ready to run.
@@ -110,11 +112,13 @@ def diff_sides(
             found = Verification("not_comparable", (str(error),), unmapped=pair.alignment.unmapped)
         else:
             found = pair.compare(runs, progress)
-            if pair.shapes and (isolate or found.verdict == "differ"):
-                own, found = own_errors(pair, runs, found, progress)
-            if own is not None:
+            if pair.shapes:
+                own, floors, found = own_errors(pair, runs, found, progress)
+            if own is not None and found.verdict != "differ" and not isolate:
+                own, found = None, without_own(found)
+            if own is not None and found.verdict == "differ":
                 _, _, fed, its = runs[0]
-                at_fault = list(faults(found.layers, own.metrics, a.graph, b.graph, pair.provenance))
+                at_fault = list(faults(found.layers, own.metrics, floors, a.graph, b.graph, pair.provenance))
                 for divergence, layer in explained(pair, at_fault, fed, its):
                     divergences.append(divergence)
                     if repro is not None and layer is not None:
@@ -152,15 +156,16 @@ def nothing_to_write(found: Verification) -> str:
 
 def own_errors(
     pair: SideBySide, runs: FeedPlan, found: Verification, progress: Progress | None = None
-) -> tuple[OwnErrors | None, Verification]:
-    """Each layer's own error on the first input, and the verification with it."""
-    _, _, fed, its = runs[0]
+) -> tuple[OwnErrors | None, dict[str, float], Verification]:
+    """Each layer's own error on the first input, its own floor, and the verification with what follows from them."""
+    _, batch, fed, its = runs[0]
     if progress is not None:
         progress("layer by layer", 0, 1)
     try:
-        own = pair.own_errors(fed, its)
+        own, clean = pair.own_errors(fed, its)
     except FrameworkMissingError as error:
-        return None, replace(found, warnings=(*found.warnings, f"each layer's own error is not known: {error}"))
+        return None, {}, replace(found, warnings=(*found.warnings, f"each layer's own error is not known: {error}"))
+    floors = own_floors(found.layers, clean.metrics, batch)
 
     def with_own(result: TensorResult) -> TensorResult:
         metrics = own.metrics.get(result.name)
@@ -171,7 +176,13 @@ def own_errors(
         *(f"the own errors of some layers are not known: {why}" for why in own.unknown[:1]),
     )
     layers = tuple(with_own(result) for result in found.layers)
-    return own, replace(found, layers=layers, warnings=(*found.warnings, *warnings))
+    found = replace(found, layers=layers, warnings=(*found.warnings, *warnings))
+    return own, floors, with_own_verdict(found, own.metrics, floors)
+
+
+def without_own(found: Verification) -> Verification:
+    """The verification without the own errors, which were looked at and not asked for."""
+    return replace(found, layers=tuple(replace(layer, own_rel_rmse=None) for layer in found.layers))
 
 
 def environment(pair: SideBySide) -> dict[str, str]:

@@ -128,7 +128,7 @@ class _Waiting:
             {name: rounded(array) for name, array in exact_a.items()},
             {name: rounded(array) for name, array in exact_b.items()},
             partner,
-            self.fault.result.floor,
+            self.fault.floor,
             self.how,
             pair.a.graph.weights(),
         )

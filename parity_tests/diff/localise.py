@@ -29,6 +29,7 @@ class Fault:
         b: its value in B.
         result: how the two compare when B has run from its inputs.
         own: the error of the layer alone.
+        floor: what float32 costs the layer alone; where that is not known, what it costs the model up to there.
         skipped: names of values of A between the layer's aligned operands and the layer, which B does not have.
         added: the same of B.
     """
@@ -37,24 +38,15 @@ class Fault:
     b: str
     result: TensorResult
     own: Metrics
+    floor: float
     skipped: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
-
-
-def localise(
-    layers: Sequence[TensorResult],
-    own: Mapping[str, Metrics],
-    a: Graph,
-    b: Graph,
-    provenance: Provenance,
-) -> Fault | None:
-    """The first layer at fault, in A's order of computation; None where every layer is right by itself."""
-    return next(faults(layers, own, a, b, provenance), None)
 
 
 def faults(
     layers: Sequence[TensorResult],
     own: Mapping[str, Metrics],
+    floors: Mapping[str, float],
     a: Graph,
     b: Graph,
     provenance: Provenance,
@@ -64,6 +56,7 @@ def faults(
     Args:
         layers: the compared values.
         own: value of A -> its layer's own error.
+        floors: value of A -> its layer's own floor, where one was measured.
         a, b: the canonical graphs.
         provenance: what is what in them.
     """
@@ -72,13 +65,14 @@ def faults(
     theirs = {match.b for match in provenance.matches}
     for result in layers:
         metrics = own.get(result.name)
-        if metrics is None or result.target is None or Gate(metrics.rel_rmse, result.floor):
+        floor = floors.get(result.name, result.floor)
+        if metrics is None or result.target is None or Gate(metrics.rel_rmse, floor):
             continue
         networks = networks or (Network(a), Network(b))
         name = resolved_alias(result.name, a.aliases)
         lost = tuple(between(networks[0], name, aligned))
         more = tuple(between(networks[1], result.target, theirs))
-        yield Fault(result.name, result.target, result, metrics, lost, more)
+        yield Fault(result.name, result.target, result, metrics, floor, lost, more)
 
 
 def between(network: Network, name: str, aligned: set[str]) -> list[str]:

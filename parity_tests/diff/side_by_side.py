@@ -20,7 +20,7 @@ from dataclasses import replace
 from facecvt.converters.contract import InputContract
 from facecvt.converters.errors import ConversionError, FrameworkMissingError, NotComparableError, UsageError
 from facecvt.converters.graph import NumpyArray, dims, name_of
-from facecvt.parity_tests.align import Alignment, align
+from facecvt.parity_tests.align import Alignment, align, resolved_alias
 from facecvt.parity_tests.diff.model import Side
 from facecvt.parity_tests.diff.network import value_names
 from facecvt.parity_tests.diff.own_error import OwnErrors, arranged, is_forcible, like
@@ -56,6 +56,7 @@ class SideBySide:
         theirs: what runs B.
         forced: value of A -> value of B, where B's layers can be fed A's numbers; known after :meth:`compare`.
         shapes: value of B -> its shape on the first input; likewise.
+        forced_shapes: value of A, of those in ``forced`` -> its shape on the first input.
 
     Raises:
         ConversionError: no oracle can compute a side.
@@ -69,6 +70,7 @@ class SideBySide:
         self.theirs = TheirRuntime(b)
         self.forced: dict[str, str] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.forced_shapes: dict[str, tuple[int, ...]] = {}
         self._floats = is_forcible(b.graph)
         self._sizes = {name_of(value): dims(value) for node in b.graph.body for value in node.outputs if value.name}
         self.output_names = self.theirs.output_names
@@ -205,6 +207,7 @@ class SideBySide:
             shape = value.shape  # a layer at fault gives another size, and those behind it too
         self.forced[name] = tap
         self.shapes.setdefault(tap, shape)
+        self.forced_shapes.setdefault(name, value.shape)
 
     def _portions(self, batch: int) -> list[list[str]]:
         """B's wanted values in A's order, in portions that are taken at a time."""
@@ -219,22 +222,27 @@ class SideBySide:
             filled += size
         return portions
 
-    def own_errors(self, fed: Feeds, its: Feeds) -> OwnErrors:
-        """Every layer's own error on the first input that was compared.
+    def own_errors(self, fed: Feeds, its: Feeds) -> tuple[OwnErrors, OwnErrors]:
+        """Every layer's own error on the first input that was compared: of B, and of A in float32 between the same.
 
         Args:
             fed: what A was fed.
             its: what B was fed.
 
         Raises:
-            RunFailedError: B's graph cannot be run layer by layer.
+            FrameworkMissingError: ONNX Runtime is not installed.
         """
-        own = OwnErrors(self.b.graph, self.shapes, its)
+        aliases = self.a.graph.aliases
+        ours = {name: resolved_alias(name, aliases) for name in self.forced}
+        shapes = {ours[name]: shape for name, shape in self.forced_shapes.items()}
+        own, clean = OwnErrors(self.b.graph, self.shapes, its), OwnErrors(self.a.graph, shapes, fed)
         for name, value in self.reference.values(fed):
             if name in self.forced:
                 own.take(name, self.forced[name], value)
+                clean.take(name, ours[name], value)
         own.flush()
-        return own
+        clean.flush()
+        return own, clean
 
 
 class InTurn:

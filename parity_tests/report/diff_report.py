@@ -45,7 +45,7 @@ def diff_document(found: Difference) -> dict[str, Any]:
                 "b": each.fault.b,
                 "operator": each.fault.result.operator,
                 "own_rel_rmse": _number(each.fault.own.rel_rmse),
-                "floor": _number(each.fault.result.floor),
+                "floor": _number(each.fault.floor),
                 "cause": each.cause.name if each.cause is not None else None,
                 "detail": each.cause.detail if each.cause is not None else None,
                 "was_tried": each.was_tried,
@@ -139,7 +139,7 @@ def divergence_lines(found: Difference) -> list[str]:
         f"first divergence: {found.diverges_at} in A, {fault.b} in B",
         f"  fed what A computes, {fault.b} ({fault.result.operator} in A) is off by rel-RMSE "
         f"{scientific(fault.own.rel_rmse)} "
-        f"(floor {scientific(fault.result.floor)})" + (f": {fault.own.problem}" if fault.own.problem else ""),
+        f"(floor {scientific(fault.floor)})" + (f": {fault.own.problem}" if fault.own.problem else ""),
     ]
     lines += [f"  {text}" for text in structure(found)]
     if found.cause is not None:
@@ -253,7 +253,7 @@ def _divergence(found: Difference) -> dict[str, Any] | None:
         "b": fault.b,
         "cause": cause.name if cause is not None else None,
         "evidence": {
-            "reason": fault.own.problem or f"own rel-RMSE {fault.own.rel_rmse:.3e}, floor {fault.result.floor:.3e}",
+            "reason": fault.own.problem or f"own rel-RMSE {fault.own.rel_rmse:.3e}, floor {fault.floor:.3e}",
             "operator": fault.result.operator,
             "own_rel_rmse": _number(fault.own.rel_rmse),
             "only_in_a": list(fault.skipped),
