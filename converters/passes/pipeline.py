@@ -10,12 +10,14 @@ from facecvt.converters.passes.drop_unused import drop_unused
 from facecvt.converters.passes.find_preprocessing import find_preprocessing
 from facecvt.converters.passes.fold_weight_reshapes import fold_weight_reshapes
 from facecvt.converters.passes.fuse_bias import fuse_bias
+from facecvt.converters.passes.fuse_softplus import fuse_softplus
 from facecvt.converters.passes.settle_tiles import settle_tiles
 
 PASSES = (
     settle_tiles,  # first: shapes behind a Tile follow from its repeats, and what computed them is no longer used
     fold_weight_reshapes,  # before fusing, so that a bias that its source reshapes is a weight
     fuse_bias,  # a bias that its source adds in a separate operator moves into Conv or Gemm
+    fuse_softplus,  # a softplus that MXNet needs spelled out is one operator again
     drop_unused,  # after fusing, so that what it left behind goes too
     find_preprocessing,  # last: it only looks, and looks at the graph as it will be written
 )
