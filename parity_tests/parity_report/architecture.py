@@ -42,7 +42,7 @@ from facecvt.parity_tests.parity_report.native import (
     told,
     with_common_eps,
 )
-from facecvt.parity_tests.parity_report.onnx_model import OnnxNet, make
+from facecvt.parity_tests.parity_report.onnx_model import OnnxNet, OwnLayers, make
 from facecvt.parity_tests.parity_report.result import (
     ArchitectureResult,
     CheckResult,
@@ -54,8 +54,8 @@ from facecvt.parity_tests.parity_report.result import (
     gravest,
 )
 from facecvt.parity_tests.parity_report.runs import EXTREMES, SMALL, Feed, feeds_of
+from facecvt.parity_tests.parity_report.same_graph import digests_of
 from facecvt.parity_tests.parity_report.values_on_disk import ValuesOnDisk
-from facecvt.parity_tests.runtimes.runtime import RunFailedError
 from facecvt.parity_tests.verify import walk_together
 from facecvt.reference_models.listing import model_row, plain
 from facecvt.reference_models.seeded import seeded_arrays
@@ -174,10 +174,18 @@ class ArchitectureRun:
                 if feed.info.layers:
                     with self.disk.writing(side, feed.info.name) as keep:
                         outputs[feed.info.name] = net.run(x, keep)
-                else:
+                elif feed.info.name != SMALL:
                     outputs[feed.info.name] = net.run(x)
             weights = weights_of(side, net.weights(), self.arrays)
-            checks = [check_weights(weights), *check_runs(side, net.run, _of(by_name[SMALL], in_graph))]
+            small: list[list[NumpyArray]] = []
+
+            def run(x: NumpyArray) -> list[NumpyArray]:
+                found = net.run(x)
+                small.append([array.copy() for array in found])
+                return found
+
+            checks = [check_weights(weights), *check_runs(side, run, _of(by_name[SMALL], in_graph))]
+            outputs[SMALL] = small[0]
         gathered.measured.sides.append(side)
         gathered.measured.outputs[side] = {name: [array.copy() for array in found] for name, found in outputs.items()}
         gathered.shown[side] = net.shown
@@ -194,28 +202,32 @@ class ArchitectureRun:
         for feed in self.feeds:
             x = None if exact is None else _of(feed, self.arch.contracts[exact.framework].in_graph)
             if feed.info.layers:
-                forced = compare_layers(measured, self.disk, exact, feed, x, self.outputs)
-                if feed.info.layers and not measured.own:
-                    self._force(feed, forced, measured)
+                own = {} if exact is None or measured.own else self._own_layers(feed, exact, measured)
+                distinct = list({id(layers): layers for layers in own.values()}.values())
+                compare_layers(measured, self.disk, exact, feed, x, self.outputs, distinct)
+                results = {id(layers): layers.result() for layers in distinct}
+                measured.own |= {side: results[id(layers)] for side, layers in own.items()}
             elif feed.info.name == EXTREMES and exact is not None and x is not None:
                 ours, singles = walk_together(exact.exact, exact.clean, exact.feed(x), lambda name, value, single: None)
                 take_exact_outputs(measured, exact, feed, ours, singles)
             compare_outputs(measured, feed, self.outputs)
 
-    def _force(self, feed: Feed, forced: dict[str, NumpyArray], measured: Measured) -> None:
-        """Own errors of the ONNX models' layers; where ONNX Runtime refuses, there are none."""
-        if ORACLE not in measured.outputs:
-            return
-        exact = measured.outputs[ORACLE][feed.info.name]
-        forced |= {name: array.astype("float32") for name, array in zip(self.outputs, exact, strict=True)}
+    def _own_layers(self, feed: Feed, exact: ExactNet, measured: Measured) -> dict[str, OwnLayers]:
+        """For every ONNX model what takes its layers by themselves; models that compute the same share one."""
+        given = {*exact.layer_of.values(), *self.outputs}
+        known: dict[tuple[object, ...], OwnLayers] = {}
+        found = {}
         for side in [side for side in measured.sides if side.startswith(ONNX)]:
             framework = side.removeprefix(ONNX)
-            x = _of(feed, self.arch.contracts[framework].in_graph)
-            try:
-                measured.own[side] = OnnxNet(self._onnx_file(framework), self.arch).own_errors(x, forced)
-            except RunFailedError:
-                measured.own[side] = {}
-            give_back_memory()
+            in_graph = self.arch.contracts[framework].in_graph
+            net = OnnxNet(self._onnx_file(framework), self.arch)
+            shapes = {layer: s for layer, s in self.disk.shapes(side, feed.info.name).items() if layer in given}
+            digests = digests_of(net.graph)
+            same = (in_graph, *sorted((layer, digests[net.values[layer]], shape) for layer, shape in shapes.items()))
+            if same not in known:
+                known[same] = OwnLayers(net, _of(feed, in_graph), shapes)
+            found[side] = known[same]
+        return found
 
     def _judge(self, gathered: _Gathered) -> ArchitectureResult:
         measured = gathered.measured

@@ -46,7 +46,8 @@ def weights_of(side: str, found: Mapping[str, NumpyArray], seeded: Mapping[str, 
         for name, array in seeded.items()
         if name not in ordered or ordered[name].shape != array.shape or ordered[name].tobytes() != array.tobytes()
     ]
-    return WeightsOfSide(side, len(seeded), len(seeded) - len(other), sha256_of(ordered), tuple(other))
+    sha = sha256_of(ordered if other else seeded)
+    return WeightsOfSide(side, len(seeded), len(seeded) - len(other), sha, tuple(other))
 
 
 def check_weights(found: WeightsOfSide) -> CheckResult:

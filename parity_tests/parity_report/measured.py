@@ -6,7 +6,7 @@ values of all sides are read from disk, every two are compared, and forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -17,6 +17,7 @@ from facecvt.parity_tests.evidence import Sample, ValueEvidence
 from facecvt.parity_tests.metrics import compare
 from facecvt.parity_tests.parity_report.exact import ExactNet
 from facecvt.parity_tests.parity_report.native import NumpyArray
+from facecvt.parity_tests.parity_report.onnx_model import OwnLayers
 from facecvt.parity_tests.parity_report.runs import Feed
 from facecvt.parity_tests.parity_report.values_on_disk import ValuesOnDisk
 from facecvt.parity_tests.verify import walk_together
@@ -72,13 +73,17 @@ class Measured:
             output: whether shapes must be equal; inside, axes of size 1 and the place of the channels may differ.
         """
         info = feed.info
-        for a, b in combinations([side for side in self.sides if side in values], 2):
-            expected, actual = values[a], values[b]
-            if not output and actual.shape != expected.shape:
-                fitting = arranged(actual, expected.shape)
-                actual = actual if fitting is None else fitting
-            sample = Sample(info.kind, info.batch, compare(expected, actual))
-            self.pairs.setdefault((a, b, layer), []).append(Measurement(info.name, sample))
+        known: dict[tuple[str, str], Sample] = {}
+        same = first_of_same({side: values[side] for side in self.sides if side in values})
+        for a, b in combinations(same, 2):
+            pair = same[a], same[b]
+            if pair not in known:
+                expected, actual = values[a], values[b]
+                if not output and actual.shape != expected.shape:
+                    fitting = arranged(actual, expected.shape)
+                    actual = actual if fitting is None else fitting
+                known[pair] = Sample(info.kind, info.batch, compare(expected, actual))
+            self.pairs.setdefault((a, b, layer), []).append(Measurement(info.name, known[pair]))
         first = next(iter(values.values()), None)
         if first is not None and layer not in self.shapes:
             has_batch = first.ndim > 0 and first.shape[0] == info.batch
@@ -89,10 +94,22 @@ class Measured:
         self.clean.setdefault(layer, []).append(Sample(feed.info.kind, feed.info.batch, compare(exact, single)))
 
 
+def first_of_same(values: Mapping[str, NumpyArray]) -> dict[str, str]:
+    """Side -> the first side that has exactly its values: two such have the same distance from every third.
+
+    NaN is never the same as anything.
+    """
+    found: dict[str, str] = {}
+    for side, value in values.items():
+        others = (other for other in dict.fromkeys(found.values()) if values[other].dtype == value.dtype)
+        found[side] = next((other for other in others if np.array_equal(values[other], value)), side)
+    return found
+
+
 def compare_layers(
     measured: Measured, disk: ValuesOnDisk, exact: ExactNet | None, feed: Feed, x: NumpyArray | None,
-    output_names: Sequence[str],
-) -> dict[str, NumpyArray]:  # fmt: skip
+    output_names: Sequence[str], own: Sequence[OwnLayers] = (),
+) -> None:  # fmt: skip
     """Compare every named layer on one input.
 
     Args:
@@ -102,13 +119,10 @@ def compare_layers(
         feed: the input.
         x: what the oracle is fed.
         output_names: canonical names of the outputs, which are compared elsewhere.
-
-    Returns:
-        Layer -> the oracle's value rounded to float32, for teacher forcing.
+        own: are given the oracle's values, outputs too.
     """
     others = [side for side in measured.sides if side != ORACLE]
     left = set().union(*(disk.layers(side) for side in others)) - set(output_names)
-    forced: dict[str, NumpyArray] = {}
 
     def of_others(layer: str) -> dict[str, NumpyArray]:
         left.discard(layer)
@@ -124,13 +138,16 @@ def compare_layers(
                 return
             measured.add_clean(feed, layer, value, single)
             measured.add(feed, layer, {ORACLE: value, **of_others(layer)}, output=False)
-            forced[layer] = value.astype(np.float32)
+            for layers in own:
+                layers.take(layer, value)
 
         ours, singles = walk_together(exact.exact, exact.clean, exact.feed(x), on_value)
         take_exact_outputs(measured, exact, feed, ours, singles)
+        for layers in own:
+            for layer, name in zip(exact.outputs, exact.exact.output_names, strict=True):
+                layers.take(layer, ours[name])
     for layer in sorted(left):
         measured.add(feed, layer, of_others(layer), output=False)
-    return forced
 
 
 def take_exact_outputs(

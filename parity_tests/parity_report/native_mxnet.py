@@ -50,13 +50,14 @@ class Net(NativeNet):
         self._name = arch.contracts["mxnet"].name
 
     def run(self, x: NumpyArray, on_value: OnValue | None = None) -> list[NumpyArray]:
-        outputs = [value.asnumpy() for value in self._executed(self._symbol, x)]
-        if on_value is not None:
-            inside = self._symbol.get_internals()
-            group = self._mxnet.sym.Group([inside[name] for name in self._taps.values()])
-            for layer, value in zip(self._taps, self._executed(group, x), strict=True):
-                on_value(layer, value.asnumpy())
-        return outputs
+        if on_value is None:
+            return [value.asnumpy() for value in self._executed(self._symbol, x)]
+        inside = self._symbol.get_internals()
+        values = self._executed(self._mxnet.sym.Group([self._symbol, *(inside[n] for n in self._taps.values())]), x)
+        count = len(self._symbol.list_outputs())
+        for layer, value in zip(self._taps, values[count:], strict=True):
+            on_value(layer, value.asnumpy())
+        return [value.asnumpy() for value in values[:count]]
 
     def _executed(self, symbol: Any, x: NumpyArray) -> list[Any]:
         wanted, kept = set(symbol.list_arguments()), set(symbol.list_auxiliary_states())

@@ -1,15 +1,15 @@
 """The ONNX model that facecvt makes from a framework's files: converted, read back, run by ONNX Runtime.
 
 What a layer is called in it, is found by structure: the graph that is read back from the file is compared with the
-architecture's listing piece by piece.
+architecture's listing piece by piece. Where layers are wanted, a copy of the file runs in which each is an output as
+well, without optimisation; everything else comes from the file itself as ONNX Runtime runs it by default.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
 
 from facecvt.converters.conversion import convert_files
 from facecvt.converters.errors import NotComparableError, UsageError
@@ -17,11 +17,10 @@ from facecvt.converters.formats.locate import Framework, located
 from facecvt.converters.formats.model_files import TorchFiles
 from facecvt.converters.graph import Graph, name_of
 from facecvt.converters.readers.from_onnx import read_onnx
-from facecvt.parity_tests.diff.own_error import ForcedGraph, arranged, is_forcible
+from facecvt.parity_tests.diff.own_error import OwnErrors, arranged, is_forcible
 from facecvt.parity_tests.diff.their_runtime import onnx_values
-from facecvt.parity_tests.metrics import compare
-from facecvt.parity_tests.parity_report.native import NumpyArray, OnValue
-from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime
+from facecvt.parity_tests.parity_report.native import NumpyArray, OnValue, give_back_memory
+from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime, additional_outputs
 from facecvt.reference_models.graph_skeleton import from_graph
 from facecvt.reference_models.recognise import Recognition
 from facecvt.reference_models.recognise import compare as recognised_as
@@ -60,6 +59,8 @@ class OnnxNet:
         arch: what it is a model of.
 
     Attributes:
+        graph: what is in the file.
+        values: canonical layer name -> the file's name of its value.
         shown: canonical names of the layers that it shows.
 
     Raises:
@@ -75,64 +76,80 @@ class OnnxNet:
         self._recognised = found
         held = onnx_values(path)
         values = {layer: name_of(node.outputs[0]) for layer, node in found.layers.items()}
-        self._values = {layer: value for layer, value in values.items() if value in held}
-        self.shown = frozenset(self._values)
-        self._runtime = OrtRuntime(path)
+        self.values = {layer: value for layer, value in values.items() if value in held}
+        self.shown = frozenset(self.values)
+        self._path = path
+        self._runtime: OrtRuntime | None = None
+        self._shows = False
 
     def __enter__(self) -> OnnxNet:
-        self._runtime.__enter__()
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self._runtime.__exit__(None, None, None)
+        self._close()
+
+    def _close(self) -> None:
+        if self._runtime is not None:
+            self._runtime.__exit__(None, None, None)
+            self._runtime = None
+            give_back_memory()
+
+    def _opened(self, shows: bool) -> OrtRuntime:
+        """The model, or the copy that shows its layers: one of both at a time, for each holds all weights."""
+        if self._runtime is None or self._shows != shows:
+            self._close()
+            runtime = OrtRuntime(self._with_layers() if shows else self._path, optimised=not shows)
+            runtime.__enter__()
+            self._runtime, self._shows = runtime, shows
+        return self._runtime
+
+    def _with_layers(self) -> Path:
+        path = self._path.with_suffix(".layers.onnx")
+        if not path.exists():
+            outputs = {name_of(value) for value in self.graph.outputs}
+            shutil.copyfile(self._path, path)
+            with open(path, "ab") as file:
+                file.write(
+                    additional_outputs([name for name in dict.fromkeys(self.values.values()) if name not in outputs])
+                )
+        return path
 
     def run(self, x: NumpyArray, on_value: OnValue | None = None) -> list[NumpyArray]:
         """As :meth:`facecvt.parity_tests.parity_report.native.NativeNet.run`."""
-        taps = [] if on_value is None else list(dict.fromkeys(self._values.values()))
-        capture = self._runtime.run({self._runtime.input_names[0]: x}, taps)
+        runtime = self._opened(on_value is not None)
+        arrays = runtime.run({runtime.input_names[0]: x}).outputs
         if on_value is not None:
-            for layer, value in self._values.items():
-                on_value(layer, capture.taps[value])
-        return list(capture.outputs.values())
+            for layer, value in self.values.items():
+                on_value(layer, arrays[value])
+        return list(arrays.values())[: len(self.graph.outputs)]
 
     def weights(self) -> State:
         """The weights in the file, by canonical name."""
         return self._recognised.arrays()
 
-    def own_errors(self, x: NumpyArray, expected: Mapping[str, NumpyArray]) -> dict[str, float]:
-        """Every layer fed with the oracle's values: layer -> its own rel-RMSE. The net need not be entered.
 
-        Args:
-            x: what the model is fed.
-            expected: layer -> the oracle's value.
+class OwnLayers:
+    """Every layer of an ONNX model by itself: fed with the oracle's values while the oracle computes them.
 
-        Raises:
-            RunFailedError: the graph cannot be run layer by layer.
-        """
-        floats = is_forcible(self.graph)
-        given: dict[str, NumpyArray] = {}
-        layers = {layer: value for layer, value in self._values.items() if layer in expected and value in floats}
-        shapes = {name_of(value): value.shape for node in self.graph.body for value in node.outputs}
-        for layer, value in list(layers.items()):
-            shape, array = shapes[value], expected[layer]
-            wanted = array.shape if shape is None else _filled(tuple(shape), array.shape)
-            fitting = arranged(array, wanted)
-            if fitting is None:
-                del layers[layer]
-            else:
-                given[value] = np.ascontiguousarray(fitting, dtype=np.float32)
-        results = ForcedGraph(self.graph, given, list(given)).run({name_of(self.graph.inputs[0]): x}, given)
-        found = {}
-        for layer, value in layers.items():
-            back = arranged(results[value], expected[layer].shape)
-            if back is not None:
-                found[layer] = compare(expected[layer], back).rel_rmse
-        return found
+    Args:
+        net: need not be entered.
+        x: what it is fed.
+        shapes: layer -> shape of its value in the model, for the layers that the oracle gives.
+    """
 
+    def __init__(self, net: OnnxNet, x: NumpyArray, shapes: Mapping[str, Sequence[int]]) -> None:
+        floats = is_forcible(net.graph)
+        self._values = {layer: value for layer, value in net.values.items() if layer in shapes and value in floats}
+        self._shapes = {value: tuple(shapes[layer]) for layer, value in self._values.items()}
+        self._errors = OwnErrors(net.graph, self._shapes, {name_of(net.graph.inputs[0]): x})
 
-def _filled(shape: tuple[object, ...], like: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape with its free dimensions taken from an array of the same number of axes; else the array's own."""
-    if len(shape) != len(like):
-        free = [size for size in shape if not isinstance(size, int)]
-        return tuple(size if isinstance(size, int) else like[0] for size in shape) if len(free) <= 1 else like
-    return tuple(size if isinstance(size, int) else other for size, other in zip(shape, like, strict=True))
+    def take(self, layer: str, value: NumpyArray) -> None:
+        """Take in a layer's exact value; one of another shape is left out, and what reads it has no own error."""
+        tap = self._values.get(layer)
+        if tap is not None and arranged(value, self._shapes[tap]) is not None:
+            self._errors.take(layer, tap, value)
+
+    def result(self) -> dict[str, float]:
+        """Layer -> its own rel-RMSE."""
+        self._errors.flush()
+        return {layer: found.rel_rmse for layer, found in self._errors.metrics.items()}

@@ -57,6 +57,12 @@ class ValuesOnDisk:
         flat = np.fromfile(self._files[side, fed], place.dtype, count, offset=place.offset)
         return flat.reshape(place.shape)
 
+    def shapes(self, side: str, fed: str) -> dict[str, tuple[int, ...]]:
+        """Layer -> shape of a side's value on an input."""
+        return {
+            layer: place.shape for (owner, name, layer), place in self._places.items() if (owner, name) == (side, fed)
+        }
+
     def layers(self, side: str) -> set[str]:
         """Layers that a side showed."""
         return {layer for owner, _, layer in self._places if owner == side}

@@ -1,13 +1,15 @@
 """ONNX Runtime: an ONNX file as written.
 
 Outputs come from a session with ONNX Runtime's default options on the file itself. Inner values come from a second
-session on a temporary copy of the file in which they are graph outputs. That copy needs no ONNX library and no second
-model in memory: a protobuf message that is repeated is merged with the first, so the bytes of a small ModelProto that
-holds nothing but the additional outputs are appended to a copy of the file.
+session on the model with them as graph outputs. That needs no ONNX library and no second model in memory: a protobuf
+message that is repeated is merged with the first, so the bytes of a small ModelProto that holds nothing but the
+additional outputs are appended to the file's skeleton, whose weights ONNX Runtime maps where they lie; or to a copy of
+the file where it has none.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,10 +17,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from facecvt.converters.errors import FrameworkMissingError
+from facecvt.converters.formats.onnx_skeleton import read_skeleton
+from facecvt.parity_tests.memory import give_back_memory
 from facecvt.parity_tests.runtimes.runtime import Capture, NumpyArray, RunFailedError, Runtime, named_outputs
 
 PIP_COMMAND = "pip install onnxruntime==1.31.1"
-THREADS = 2
+THREADS = 1 if os.environ.get("OMP_NUM_THREADS") == "1" else 2  # as every other library that computes
 SEVERITY_ERROR = 3
 
 
@@ -27,13 +31,15 @@ class OrtRuntime(Runtime):
 
     Args:
         path: the ``.onnx`` file; external data is found beside it.
+        optimised: whether ONNX Runtime may change the graph before it runs it, as it does by default.
     """
 
     framework: ClassVar[str] = "onnxruntime"
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, optimised: bool = True) -> None:
         super().__init__(str(path))
-        self.path = Path(path)
+        self.path, self._optimised = Path(path), optimised
+        self._folder = self.path.absolute().parent  # where external data of a model in memory lies
         self._session: Any = None
         self._tapped: Any = None
         self._taps: frozenset[str] = frozenset()
@@ -44,7 +50,7 @@ class OrtRuntime(Runtime):
         except ImportError as error:
             raise FrameworkMissingError("onnxruntime", f"run {self.path}", PIP_COMMAND) from error
         self._onnxruntime = onnxruntime
-        self._session = self._start(str(self.path))
+        self._session = self._start(str(self.path), optimised=self._optimised)
         self.input_names = [value.name for value in self._session.get_inputs()]
         self.output_names = [value.name for value in self._session.get_outputs()]
 
@@ -58,8 +64,10 @@ class OrtRuntime(Runtime):
             options.graph_optimization_level = self._onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         if isinstance(model, bytes):
             key = "session.model_external_initializers_file_folder_path"
-            options.add_session_config_entry(key, str(self.path.absolute().parent))
-        return self._onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            options.add_session_config_entry(key, str(self._folder))
+        session = self._onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        give_back_memory()  # opening takes three times the weights
+        return session
 
     def _run_impl(self, inputs: Mapping[str, NumpyArray], taps: Sequence[str]) -> Capture:
         arrays = self._session.run(None, dict(inputs))
@@ -77,8 +85,13 @@ class OrtRuntime(Runtime):
         self._tapped = None
         more = [tap for tap in taps if tap not in self.output_names]
         suffix = additional_outputs(more)
+        whole = self.path.resolve()  # ONNX Runtime refuses data outside of the model's folder, so also behind a link
         try:
-            if self._has_external_data():
+            skeleton = read_skeleton(whole)
+            if skeleton is not None:
+                self._folder = whole.parent
+                self._tapped = self._start(skeleton.model + suffix, optimised=False)
+            elif self._has_external_data():
                 self._tapped = self._start(self.path.read_bytes() + suffix, optimised=False)
             else:
                 with tempfile.TemporaryDirectory(prefix="facecvt-taps-") as folder:
