@@ -11,10 +11,7 @@ facecvt makes an ONNX model, cannot say otherwise.
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import importlib
-import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from facecvt.converters.errors import FacecvtError
+from facecvt.parity_tests.memory import give_back_memory as give_back_memory
 from facecvt.parity_tests.runtimes.runtime import RunFailedError, first_line
 from facecvt.reference_models.frameworks import require
 from facecvt.reference_models.spec import ArchitectureSpec
@@ -99,14 +97,6 @@ def open_native(framework: str, arch: ArchitectureSpec, arrays: Mapping[str, Num
     finally:
         del net
         give_back_memory()
-
-
-def give_back_memory() -> None:
-    """Return what is free to the system: glibc would keep gigabytes from one net to the next."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
 
 
 @contextmanager
