@@ -24,7 +24,7 @@ def a_model(*initializers: TensorProto) -> onnx.ModelProto:
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 32])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 32])
     graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"], "product")], "net", [x], [y], initializers)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], doc_string="kept")
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8, doc_string="kept")
 
 
 def weight(name: str = "w", dtype: type = np.float32, shape: tuple[int, ...] = (32, 32)) -> TensorProto:
@@ -159,3 +159,21 @@ def test_a_missing_file_is_told_as_before(tmp_path: Path) -> None:
     for read in (read_onnx, OnnxOracle):
         with pytest.raises(FormatError, match=r"gone\.onnx"):
             read(tmp_path / "gone.onnx")
+
+
+def test_onnx_runtime_shows_inner_values_of_the_skeleton_also_behind_a_link(tmp_path: Path, ort_module: object) -> None:
+    from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime
+
+    model = a_model(weight())
+    model.graph.node.append(helper.make_node("Relu", ["y"], ["z"], "last"))
+    model.graph.output[0].name = "z"
+    (tmp_path / "stored").mkdir()
+    (tmp_path / "linked").mkdir()
+    onnx.save(model, tmp_path / "stored" / "blob")
+    (tmp_path / "linked" / "m.onnx").symlink_to(tmp_path / "stored" / "blob")
+    fed = np.random.default_rng(3).normal(size=(5, 32)).astype(np.float32)
+    exact = fed.astype(np.float64) @ numpy_helper.to_array(weight()).astype(np.float64)
+    with OrtRuntime(tmp_path / "linked" / "m.onnx") as runtime:
+        capture = runtime.run({"x": fed}, ["y"])
+    np.testing.assert_allclose(capture.taps["y"], exact, rtol=1e-5, atol=1e-4)
+    assert np.array_equal(capture.outputs["z"], np.maximum(capture.taps["y"], 0))
