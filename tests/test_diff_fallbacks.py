@@ -10,6 +10,7 @@ import pytest
 
 from facecvt.parity_tests.diff import own_error
 from facecvt.parity_tests.diff.compare import diff
+from facecvt.parity_tests.diff.layer import CutLayers
 from facecvt.parity_tests.diff.model import open_side
 from facecvt.parity_tests.diff.own_error import OwnErrors
 from facecvt.parity_tests.runtimes.runtime import RunFailedError
@@ -97,3 +98,9 @@ def test_parts_of_any_size_give_the_same_figures(folder: Path, monkeypatch: pyte
         figures.append({name: own.rel_rmse for name, own in found.own.items()})
     assert figures[0] == figures[1]
     assert len(figures[0]) == len(small_net().nodes)
+
+
+def test_a_constant_without_axes_stays_one() -> None:
+    """As a vector of one it makes Gather give a rank more, and ONNX Runtime refuses what follows."""
+    layers = CutLayers([], {"index": np.array(1), "list": np.array([1])}, ["x"], ["y"])
+    assert [list(constant.dims) for constant in layers.proto().graph.initializer] == [[], [1]]

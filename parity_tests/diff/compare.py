@@ -165,7 +165,7 @@ def own_errors(
         own, clean = pair.own_errors(fed, its)
     except FrameworkMissingError as error:
         return None, {}, replace(found, warnings=(*found.warnings, f"each layer's own error is not known: {error}"))
-    floors = own_floors(found.layers, clean.metrics, batch)
+    floors = own_floors(found.layers, clean, batch)
 
     def with_own(result: TensorResult) -> TensorResult:
         metrics = own.metrics.get(result.name)

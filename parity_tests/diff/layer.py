@@ -61,7 +61,7 @@ class CutLayers:
         graph.input.extend(declared(name, prefix) for name in self.inputs)
         graph.output.extend(declared(name) for name in self.outputs)
         for name, array in self.weights.items():
-            graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+            graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array, order="C"), name))
         return model
 
 

@@ -6,7 +6,7 @@ that is told to keep gives the values of an input that it has seen without evalu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -53,6 +53,7 @@ class Reference:
         self.exact: Oracle = open_oracle(side, np.float64)
         self.clean: Oracle = open_oracle(side, np.float32)
         self._kept: dict[bytes, Walked] | None = {} if keep else None
+        self._own: dict[tuple[bytes, frozenset[str]], Mapping[str, Metrics]] = {}
 
     def walk(self, fed: Feeds, on_value: Callable[[str, NumpyArray, Metrics], None]) -> Walked:
         """Every value of one input, in the order of computation.
@@ -85,6 +86,15 @@ class Reference:
         if self._kept is not None:
             self._kept[mark] = walked
         return walked
+
+    def own_errors(self, fed: Feeds, between: Iterable[str]) -> Mapping[str, Metrics] | None:
+        """Own error in float32 of each layer between these values on one input, where it was kept."""
+        return self._own.get((mark_of(fed), frozenset(between))) if self._own else None
+
+    def keep_own_errors(self, fed: Feeds, between: Iterable[str], found: Mapping[str, Metrics]) -> None:
+        """Keep what :meth:`own_errors` gives, where values are kept."""
+        if self._kept is not None:
+            self._own[mark_of(fed), frozenset(between)] = found
 
     def values(self, fed: Feeds) -> Any:
         """Pairs of name and float64 value of everything computed on one input."""

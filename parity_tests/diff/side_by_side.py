@@ -14,7 +14,7 @@ other does not; else the same numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from facecvt.converters.contract import InputContract
@@ -222,7 +222,7 @@ class SideBySide:
             filled += size
         return portions
 
-    def own_errors(self, fed: Feeds, its: Feeds) -> tuple[OwnErrors, OwnErrors]:
+    def own_errors(self, fed: Feeds, its: Feeds) -> tuple[OwnErrors, Mapping[str, Metrics]]:
         """Every layer's own error on the first input that was compared: of B, and of A in float32 between the same.
 
         Args:
@@ -235,14 +235,21 @@ class SideBySide:
         aliases = self.a.graph.aliases
         ours = {name: resolved_alias(name, aliases) for name in self.forced}
         shapes = {ours[name]: shape for name, shape in self.forced_shapes.items()}
-        own, clean = OwnErrors(self.b.graph, self.shapes, its), OwnErrors(self.a.graph, shapes, fed)
+        own = OwnErrors(self.b.graph, self.shapes, its)
+        known = self.reference.own_errors(fed, self.forced)
+        clean = OwnErrors(self.a.graph, shapes, fed) if known is None else None
         for name, value in self.reference.values(fed):
             if name in self.forced:
                 own.take(name, self.forced[name], value)
-                clean.take(name, ours[name], value)
+                if clean is not None:
+                    clean.take(name, ours[name], value)
         own.flush()
+        if clean is None:
+            assert known is not None
+            return own, known
         clean.flush()
-        return own, clean
+        self.reference.keep_own_errors(fed, self.forced, clean.metrics)
+        return own, clean.metrics
 
 
 class InTurn:

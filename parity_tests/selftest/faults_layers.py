@@ -35,6 +35,11 @@ def pad_off_by_one(draft: Draft) -> Edited:
     return draft.set(node, pads=[top + 1, left + 1, bottom - 1, right - 1])
 
 
+def pad_dropped(draft: Draft) -> Edited:
+    """A convolution without its padding: smaller, which the layers behind it may not take."""
+    return draft.set(draft.pick(padded(draft)), pads=[0, 0, 0, 0])
+
+
 def stride_moved(draft: Draft) -> Edited:
     """The step of 2 of one convolution is made by the next."""
     found = []
@@ -155,6 +160,7 @@ def clipped(draft: Draft) -> Edited:
 FAULTS = [
     Fault("pad on the other side", "pads", pads_on_the_other_side),
     Fault("pad off by one", "pads", pad_off_by_one),
+    Fault("pad dropped", "pads", pad_dropped),
     Fault("stride moved to the next convolution", "strides", stride_moved),
     Fault("dilation dropped", "dilations and pads", dilation_dropped),
     of_operator("PReLU read as ReLU", "PRelu read as Relu", "PRelu", "Relu"),

@@ -6,12 +6,14 @@ against the reference exactly as ``facecvt diff`` does.
 
     injected     in float64 the edited layer, fed right, is off by more than float32 costs there
     detected     the verdict is not "agree"
-    localised    the first divergence is the edited layer
+    localised    the first divergence is the edited layer; where the model is refused, the node that the refusal names
+                 is that layer, or reads it where it was left out
     named        the cause is the fault's
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,6 +59,7 @@ NETS: Mapping[str, Mapping[str, Sequence[int | str]] | None] = {
 }
 QUICK = (RARE, "mobilefacenet")
 BATCH = 2
+DEEP = ("iresnet50",)  # fed one sample; what two other nets have shown already is put into it every third time only
 
 
 def selftest(nets: Sequence[str] = (), *, quick: bool = False, progress: Progress | None = None) -> Selftest:
@@ -82,7 +85,9 @@ def selftest(nets: Sequence[str] = (), *, quick: bool = False, progress: Progres
             for number, fault in enumerate(FAULTS):
                 if progress is not None:
                     progress(net, number, total)
-                faults.append(bench.run_fault(fault))
+                shown = sum(run.fault == fault.name and run.injected for run in faults)
+                if net not in DEEP or shown < 2 or number % 3 == 0:
+                    faults.append(bench.run_fault(fault))
             for number, variant in enumerate(VARIANTS, len(FAULTS)):
                 if progress is not None:
                     progress(net, number, total)
@@ -141,7 +146,9 @@ class Bench:
         try:
             found = self.hold(draft.write(self.folder / "b.onnx"))
         except FacecvtError as error:  # a model that is refused is no model that agrees
-            return replace(run, verdict=f"refused: {error}", detected=True)
+            refused = self.refused_at(str(error), draft)
+            meant = {seen for name in layers for seen in self.read_by(name, draft)}
+            return replace(run, verdict=f"refused: {error}", found=refused, detected=True, localised=refused in meant)
         named = found.cause.name if found.cause is not None else None
         first = self.first_of(found)
         return replace(
@@ -154,10 +161,23 @@ class Bench:
             named=found.verdict != "agree" and named == run.cause,
         )
 
+    def refused_at(self, message: str, draft: Draft) -> str | None:
+        """The layer that a refusal names; None where it names none."""
+        names = [draft.written[name] for name in re.findall(r"'(n\d+)'", message) if name in draft.written]
+        return names[0] if names else None
+
+    def read_by(self, name: str, draft: Draft) -> list[str]:
+        """A layer itself; where the model lacks it, those that read it, where the lack shows."""
+        if name in draft.written.values():
+            return [name]
+        known = {name_of(value): value for node in self.side.graph.body for value in node.outputs}
+        uses = known[name].uses() if name in known else ()
+        return [name, *(name_of(use.node.outputs[0]) for use in uses)]
+
     def run_variant(self, variant: Variant) -> VariantRun | None:
         """Hold a harmless variant against the reference; None where the net has no place for it."""
         draft = self.draft(variant.name)
-        if not variant.apply(draft, BATCH):
+        if not variant.apply(draft, self.plan.batches[0]):
             return None
         path = self.folder / "clean.onnx"
         try:
@@ -222,7 +242,7 @@ class Bench:
 
 def bench_of(net: str, side: Side, folder: Path) -> Bench:
     """Evaluate a net on all inputs."""
-    plan = InputPlan((BATCH,), KINDS)
+    plan = InputPlan((1 if net in DEEP else BATCH,), KINDS)
     reference = Reference(side, keep=True)
     values: dict[str, NumpyArray] = {}
     floors: dict[str, float] = {}
