@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -22,6 +23,14 @@ from facecvt.commands.options import ReferenceName, reporter, reporting
 @click.option("--quick", is_flag=True, help="Fewer inputs and, without ARCH, the cheapest of every family.")
 @click.option("--shard", metavar="I/N", help="Part I of N, to be joined by --merge.")
 @click.option("--merge", is_flag=True, help="Join the results in the folders DIR... that shards have written.")
+@click.option(
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=min(2, os.cpu_count() or 1),
+    show_default="2, or 1 on one core",
+    help="Processes at a time, one thread each; fewer while nets are so deep that 4 GB would not do for all.",
+)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of weights and inputs.")
 @reporting
 def parity(
@@ -32,6 +41,7 @@ def parity(
     shard: str | None,
     merge: bool,
     seed: int,
+    jobs: int,
     **shown: bool,
 ) -> int:
     """Hold the nets in PyTorch, Paddle, MXNet, the ONNX models made from them and a float64 oracle against each other.
@@ -58,7 +68,7 @@ def parity(
     else:
         settings = Settings(architectures, tuple(part.strip() for part in frameworks.split(",")), quick, seed, shard)
         with report.progress() as progress:
-            found = run_suite(settings, progress)
+            found = run_suite(settings, progress, jobs=jobs)
     files = write_report(found, out) if out is not None else []
     if report.as_json:
         report.text("", document_of(found), "parity")

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -317,6 +318,30 @@ def _of(feed: Feed, in_graph: bool) -> NumpyArray:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def not_run(arch: ArchitectureSpec, sides: Sequence[SideInfo], seed: int, reason: str) -> ArchitectureResult:
+    """The result of an architecture of which nothing is known, because of a reason that holds for every pair."""
+    row = model_row(arch)
+    return ArchitectureResult(
+        name=arch.name,
+        family=arch.family,
+        title=arch.title,
+        verdict="not_run",
+        reasons=(reason,),
+        options=plain(dict(with_common_eps(arch).options)),
+        parameters=row.parameters,
+        multiply_adds=row.multiply_adds,
+        seed=seed,
+        weights="",
+        weights_of=(),
+        inputs=(),
+        outputs=tuple(output_layers(arch)),
+        coverage=(),
+        pairs=tuple(PairResult(a.id, b.id, "not_run", reason) for a, b in combinations(sides, 2)),
+        layers=(),
+        checks=(),
+    )
 
 
 def run_architecture(

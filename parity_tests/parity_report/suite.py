@@ -18,7 +18,7 @@ from typing import Any
 from facecvt import __version__
 from facecvt.converters.errors import UsageError
 from facecvt.parity_tests.environment import FRAMEWORK_PACKAGES, installed_version, pip_command
-from facecvt.parity_tests.parity_report.architecture import ONNX, run_architecture
+from facecvt.parity_tests.parity_report.architecture import ONNX, not_run, run_architecture
 from facecvt.parity_tests.parity_report.exact import RUNS, basis_of
 from facecvt.parity_tests.parity_report.measured import ORACLE
 from facecvt.parity_tests.parity_report.native import FRAMEWORKS
@@ -32,6 +32,7 @@ from facecvt.parity_tests.parity_report.result import (
 )
 from facecvt.parity_tests.parity_report.result_json import read_json
 from facecvt.parity_tests.parity_report.runs import inputs_of
+from facecvt.parity_tests.parity_report.workers import run_in_workers
 from facecvt.parity_tests.tolerance import OUTPUT_ONE_MINUS_COS, OUTPUT_REL_RMSE, K
 from facecvt.reference_models import names
 from facecvt.reference_models.costs import costs
@@ -44,16 +45,20 @@ Progress = Callable[[str, int, int], None]
 Runner = Callable[..., ArchitectureResult]
 
 
-def parity(settings: Settings, progress: Progress | None = None, runner: Runner = run_architecture) -> ParityResult:
+def parity(
+    settings: Settings, progress: Progress | None = None, runner: Runner = run_architecture, jobs: int = 0
+) -> ParityResult:
     """Hold every implementation of the architectures against every other.
 
     Args:
         settings: what is asked for.
         progress: called with a stage's name, the architectures done and those in all.
         runner: runs one architecture.
+        jobs: how many processes run architectures, with one thread each; 0 for this process.
 
     Raises:
         UsageError: no such architecture or shard.
+        RuntimeError: a bug in facecvt shows in one of the processes.
     """
     quieten()
     started, clock, cpu = datetime.now(timezone.utc), time.perf_counter(), cpu_seconds()
@@ -61,10 +66,17 @@ def parity(settings: Settings, progress: Progress | None = None, runner: Runner 
     basis = basis_of(side.id for side in sides if side.available)
     infos = inputs_of(settings.quick)
     chosen = shard_of(selected(settings.patterns, settings.quick), settings.shard)
-    found, costs_of = [], {}
-    for done, arch in enumerate(chosen):
+    found, costs_of, of_workers = [], {}, 0.0
+    if jobs:
+        done = run_in_workers(chosen, settings, jobs, progress)
+        found = [
+            done.found.get(arch.name) or not_run(arch, sides, settings.seed, done.died[arch.name]) for arch in chosen
+        ]
+        costs_of = {arch.name: done.cpu_seconds[arch.name] for arch in chosen if arch.name in done.cpu_seconds}
+        of_workers = done.peak_memory_mb
+    for number, arch in enumerate([] if jobs else chosen):
         if progress is not None:
-            progress(arch.name, done, len(chosen))
+            progress(arch.name, number, len(chosen))
         before = cpu_seconds()
         found.append(runner(arch, sides, basis, infos, settings.seed))
         costs_of[arch.name] = round(cpu_seconds() - before, 2)
@@ -80,7 +92,7 @@ def parity(settings: Settings, progress: Progress | None = None, runner: Runner 
             "started": started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - clock, 2),
             "cpu_seconds": round(cpu_seconds() - cpu, 2),
-            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 + of_workers, 1),
             "architectures": costs_of,
         },
     )

@@ -1,0 +1,185 @@
+"""Architectures in processes of their own, as many at a time as there are jobs and memory for.
+
+The dearest is run first. One that would, by its weights, take all processes together beyond MEMORY waits until others
+have ended; a process that has become large ends, and a new one takes its place. A process that dies is told with the
+architecture that it ran, which then counts as not run; the others go on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import IO, Any
+
+from facecvt.parity_tests.parity_report.result import ArchitectureResult, ParityResult, Settings
+from facecvt.parity_tests.parity_report.result_json import result_of
+from facecvt.reference_models.costs import costs
+from facecvt.reference_models.spec import ArchitectureSpec
+
+WORKER = "facecvt.parity_tests.parity_report.worker"
+MEMORY = 4000.0  # MB
+LEAST, PER_WEIGHTS = 900.0, 5.0  # MB that a process takes, and MB for each of the weights; measured, rounded up
+LARGE = 1500.0  # MB of its peak beyond which a process is not used again
+LAST_BYTES = 2000
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+@dataclass
+class Done:
+    """What the processes gave.
+
+    Attributes:
+        found: architecture -> its part of the result.
+        died: architecture -> how its process ended.
+        cpu_seconds: architecture -> CPU time.
+        peak_memory_mb: greatest sum of the peaks of processes that ran at one time.
+    """
+
+    found: dict[str, ArchitectureResult] = field(default_factory=dict)
+    died: dict[str, str] = field(default_factory=dict)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory_mb: float = 0.0
+
+
+class WorkerProcess:
+    """One process and what it says on stderr."""
+
+    def __init__(self) -> None:
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - until close
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", WORKER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env={**os.environ, **ONE_THREAD, "GLOG_minloglevel": "2"},
+            text=True,
+            encoding="utf-8",
+        )
+
+    def ask(self, settings: Settings) -> ParityResult | str:
+        """The result of one architecture, or how the process ended.
+
+        Raises:
+            RuntimeError: a bug in facecvt, with where it is.
+        """
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(asdict(settings)) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            code = process.wait()
+            ended = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+            self._log.seek(0)
+            said = self._log.read()[-LAST_BYTES:].decode(errors="replace").strip().splitlines()
+            return f"the process that ran it {ended}" + (f": {said[-1]}" if said else "")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise RuntimeError(f"{', '.join(settings.patterns)}: {answer['error']}")
+        return result_of(answer["result"])
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._log):
+            if stream is not None:
+                try:
+                    stream.close()
+                except BrokenPipeError:  # what was not sent to a process that died
+                    continue
+
+
+def need_mb(arch: ArchitectureSpec) -> float:
+    """Memory that an architecture takes at most, estimated from its weights."""
+    return LEAST + PER_WEIGHTS * costs(arch).parameters * 4 / 1e6
+
+
+def run_in_workers(
+    chosen: Sequence[ArchitectureSpec], settings: Settings, jobs: int,
+    progress: Callable[[str, int, int], None] | None = None, start: Callable[[], WorkerProcess] = WorkerProcess,
+) -> Done:  # fmt: skip
+    """Run every architecture.
+
+    Args:
+        chosen: the architectures.
+        settings: of the run; each process gets one architecture of it.
+        jobs: processes at a time.
+        progress: as for :func:`facecvt.parity_tests.parity_report.suite.parity`.
+        start: starts a process.
+
+    Raises:
+        RuntimeError: a bug in facecvt, with the architecture and where it is.
+    """
+    done = Done()
+    waiting = sorted(chosen, key=lambda arch: -costs(arch).multiply_adds)
+    answers: queue.Queue[tuple[ArchitectureSpec, WorkerProcess, ParityResult | str | Exception]] = queue.Queue()
+    running: dict[str, float] = {}
+    peaks: dict[WorkerProcess, float] = {}
+    with _all_ended() as alive:
+        idle: list[WorkerProcess] = []
+        while waiting or running:
+            fitting = [arch for arch in waiting if sum(running.values()) + need_mb(arch) <= MEMORY or not running]
+            if len(running) < jobs and fitting:
+                arch = fitting[0]
+                waiting.remove(arch)
+                worker = idle.pop() if idle else start()
+                alive.add(worker)
+                running[arch.name] = need_mb(arch)
+                peaks.setdefault(worker, 0.0)
+                threading.Thread(target=_ask, args=(arch, worker, settings, answers), daemon=True).start()
+                continue
+            if progress is not None:
+                progress(", ".join(running), len(done.found) + len(done.died), len(chosen))
+            arch, worker, answer = answers.get()
+            del running[arch.name]
+            if isinstance(answer, Exception):
+                raise answer
+            if isinstance(answer, str):
+                done.died[arch.name] = answer
+            else:
+                done.found[arch.name] = answer.architectures[0]
+                done.cpu_seconds[arch.name] = answer.run["cpu_seconds"]
+                peaks[worker] = max(peaks[worker], answer.run["peak_memory_mb"])
+                done.peak_memory_mb = max(done.peak_memory_mb, sum(peaks.values()))
+            if isinstance(answer, str) or peaks[worker] > LARGE:
+                worker.close()
+                alive.discard(worker)
+                del peaks[worker]
+            else:
+                idle.append(worker)
+    return done
+
+
+def _ask(
+    arch: ArchitectureSpec, worker: WorkerProcess, settings: Settings,
+    answers: queue.Queue[tuple[ArchitectureSpec, WorkerProcess, ParityResult | str | Exception]],
+) -> None:  # fmt: skip
+    try:
+        answer: ParityResult | str | Exception = worker.ask(replace(settings, patterns=(arch.name,), shard=None))
+    except Exception as error:  # raised again in the main thread
+        answer = error
+    answers.put((arch, worker, answer))
+
+
+@contextmanager
+def _all_ended() -> Iterator[set[WorkerProcess]]:
+    """Processes that end with the block, however it ends: also by Ctrl-C."""
+    alive: set[WorkerProcess] = set()
+    try:
+        yield alive
+    finally:
+        for worker in alive:
+            worker.close()
