@@ -18,11 +18,12 @@ from typing import Any, ClassVar
 
 from facecvt.converters.errors import FrameworkMissingError
 from facecvt.converters.formats.onnx_skeleton import read_skeleton
-from facecvt.parity_tests.memory import give_back_memory
+from facecvt.parity_tests.memory import trim_memory
 from facecvt.parity_tests.runtimes.runtime import Capture, NumpyArray, RunFailedError, Runtime, named_outputs
 
 PIP_COMMAND = "pip install onnxruntime==1.31.1"
 THREADS = 1 if os.environ.get("OMP_NUM_THREADS") == "1" else 2  # as every other library that computes
+LARGE = 8 << 20  # bytes of a file from which on its opening is worth giving memory back
 SEVERITY_ERROR = 3
 
 
@@ -66,7 +67,8 @@ class OrtRuntime(Runtime):
             key = "session.model_external_initializers_file_folder_path"
             options.add_session_config_entry(key, str(self._folder))
         session = self._onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        give_back_memory()  # opening takes three times the weights
+        if self.path.stat().st_size > LARGE:
+            trim_memory()  # opening takes three times the weights
         return session
 
     def _run_impl(self, inputs: Mapping[str, NumpyArray], taps: Sequence[str]) -> Capture:
