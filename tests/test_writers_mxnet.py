@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from facecvt.converters.conversion import convert_files
-from facecvt.converters.errors import ConversionError
+from facecvt.converters.errors import ConversionError, FormatError
 from facecvt.converters.formats.locate import locate
 from facecvt.converters.formats.mapped import as_numpy
 from facecvt.converters.formats.mxnet_model import MxnetModel, load_mxnet, variable_roles
-from facecvt.converters.formats.mxnet_symbol import read_symbol, write_symbol
+from facecvt.converters.formats.mxnet_symbol import MxnetNode, MxnetSymbol, read_symbol, write_symbol
 from facecvt.converters.graph import Builder, Graph
 from facecvt.converters.mxnet_nodes import float_text, stem_of, text_of
 from facecvt.converters.onnx_ir_lazy import ir
@@ -282,3 +282,18 @@ def test_the_command_needs_no_mxnet(
         "facecvt.json",
     ]
     assert all((tmp_path / path).is_file() for path in document["target"]["files"])
+
+
+def test_names_beyond_ascii_are_read_by_mxnet(tmp_path: Path, mxnet_module: ModuleType) -> None:
+    """FresResNet-152 counts the blocks of a stage through the letters and beyond: `res4\\x7f_branch2a`."""
+    names = ["res4\x7f_branch2a", "res4\x80_branch2a", "caf\u00e9", 'quote"back\\u0041', "tab\tname"]
+    nodes = [MxnetNode("null", name, [], {}) for name in names]
+    nodes.append(MxnetNode("Concat", "all", [(index, 0) for index in range(len(names))], {"num_args": str(len(names))}))
+    symbol = MxnetSymbol(nodes, [(len(names), 0)], 10901, tmp_path)
+    write_symbol(tmp_path / "x-symbol.json", symbol)
+    assert mxnet_module.sym.load(str(tmp_path / "x-symbol.json")).list_arguments() == names
+    assert [node.name for node in read_symbol(tmp_path / "x-symbol.json").nodes[:-1]] == names
+    nodes[0].name = "bell\x07"
+    with pytest.raises(FormatError, match=r"control character, which MXNet cannot read: .*bell"):
+        write_symbol(tmp_path / "y-symbol.json", symbol)
+    assert not (tmp_path / "y-symbol.json").exists()

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -44,6 +45,7 @@ _LEADING_INPUTS["IdentityAttachKLSparseReg"] = ("data",)
 _USER_KEYS = ("ctx_group", "lr_mult", "wd_mult", "force_mirroring", "mirror_stage", "profiler_scope")
 _UNVERSIONED = 800
 WRITTEN_VERSION = 10901
+UNKNOWN_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\[ubf]")  # MXNet knows \n, \r, \t, \\ and \"
 
 
 @dataclass
@@ -137,6 +139,9 @@ def write_symbol(path: str | Path, symbol: MxnetSymbol) -> None:
     Args:
         path: target; appears whole or not at all.
         symbol: nodes in topological order.
+
+    Raises:
+        FormatError: a text holds a control character, for which MXNet's JSON has no form.
     """
     nodes: list[dict[str, Any]] = []
     for node in symbol.nodes:
@@ -151,8 +156,13 @@ def write_symbol(path: str | Path, symbol: MxnetSymbol) -> None:
         "heads": [[index, output, 0] for index, output in symbol.heads],
         "attrs": {"mxnet_version": ["int", WRITTEN_VERSION]},
     }
+    text = json.dumps(document, indent=2, ensure_ascii=False)  # MXNet's reader knows no \u and takes bytes as they are
+    strange = UNKNOWN_ESCAPE.search(text)
+    if strange is not None:
+        near = text[text.rfind("\n", 0, strange.start()) + 1 : strange.end()].strip()
+        raise FormatError(path, None, f"a name holds a control character, which MXNet cannot read: {near}")
     with atomic_file(path) as stream:
-        stream.write(json.dumps(document, indent=2).encode() + b"\n")
+        stream.write(text.encode() + b"\n")
 
 
 class _Parser:
