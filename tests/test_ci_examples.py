@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonschema
 import pytest
 import yaml
@@ -125,7 +126,10 @@ def calls(tmp_path: Path, name: str) -> list[list[str]]:
 def parsed(arguments: list[str]) -> dict[str, Any]:
     """What the program's own parser makes of a call; an error where it refuses it."""
     name, *rest = arguments
-    with program.commands[name].make_context(name, rest) as context:
+    outside = click.Context(
+        program, **program.context_settings
+    )  # a command keeps the help option it is first asked for
+    with program.commands[name].make_context(name, rest, parent=outside) as context:
         return dict(context.params)
 
 

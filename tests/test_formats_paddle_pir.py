@@ -280,4 +280,4 @@ def test_flipped_legacy_programs_read_or_are_refused(real_models, tmp_path, data
     except FormatError as error:
         assert "__model__" in str(error)  # noqa: PT017 - most flips hit text and change nothing else
     else:
-        assert len(program.ops) <= 27
+        assert len(program.ops) <= 27 + 1  # one more where the type of a feed or a fetch was hit
