@@ -55,7 +55,7 @@ def save(results: Results) -> None:
     lines = [json.dumps(row, allow_nan=False) for row in document.pop("results")]  # type: ignore[attr-defined]
     head = json.dumps(document)[1:-1]
     DATA.write_text(f'{{{head}, "results": [\n' + ",\n".join(lines) + "\n]}\n", encoding="utf-8")
-    PAGE.write_text("\n".join(page(results)) + "\n", encoding="utf-8")
+    PAGE.write_text("\n".join(page(load())) + "\n", encoding="utf-8")  # of the rounded figures
 
 
 def packed(result: DirectionResult) -> dict[str, Any]:
@@ -163,6 +163,7 @@ def main() -> int:
                 print(f"{name} {result.direction} {cell(result)} {result.reason}", file=sys.stderr, flush=True)
                 save(results)
     save(results)
+    results = load()
     fill_block("directions", [summary(results)])
     print(summary(results))
     return 0 if results and all(result.agrees for result in results.values()) else 1
