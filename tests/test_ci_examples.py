@@ -126,9 +126,8 @@ def calls(tmp_path: Path, name: str) -> list[list[str]]:
 def parsed(arguments: list[str]) -> dict[str, Any]:
     """What the program's own parser makes of a call; an error where it refuses it."""
     name, *rest = arguments
-    outside = click.Context(
-        program, **program.context_settings
-    )  # a command keeps the help option it is first asked for
+    # Within the program's context: a command keeps the help option that it is first asked for.
+    outside = click.Context(program, **program.context_settings)
     with program.commands[name].make_context(name, rest, parent=outside) as context:
         return dict(context.params)
 

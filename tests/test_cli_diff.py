@@ -13,7 +13,7 @@ import pytest
 
 import facecvt
 from facecvt.cli import main
-from facecvt.parity_tests.support.small_net import SIZE, small_net
+from facecvt.parity_tests.support.small_net import SIZE, write_variants
 
 SCHEMA = json.loads((Path(facecvt.__path__[0]) / "docs/schemas/diff.schema.json").read_text(encoding="utf-8"))
 
@@ -22,12 +22,7 @@ SCHEMA = json.loads((Path(facecvt.__path__[0]) / "docs/schemas/diff.schema.json"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """a.onnx, the same under other names, one with a wrong epsilon, one with other weights."""
     folder = tmp_path_factory.mktemp("diff")
-    small_net().write(folder / "a.onnx")
-    small_net().renamed(lambda name: f"x_{name}").write(folder / "renamed.onnx")
-    wrong = small_net()
-    wrong.node("bn2").attributes["epsilon"] = 1e-3
-    wrong.write(folder / "wrong.onnx")
-    small_net(9).write(folder / "other.onnx")
+    write_variants(folder)
     return folder
 
 

@@ -23,7 +23,7 @@ import facecvt
 from facecvt.converters.errors import UsageError
 from facecvt.parity_tests.assertion import ParityAssertionError
 from facecvt.parity_tests.pytest_plugin import PROPERTY
-from facecvt.parity_tests.support.small_net import SIZE, small_net
+from facecvt.parity_tests.support.small_net import SIZE, write_variants
 
 SCHEMAS = Path(facecvt.__path__[0]) / "docs" / "schemas"
 HEAVY = "{'numpy', 'onnx', 'onnx_ir', 'onnxruntime', 'torch', 'paddle', 'mxnet', 'rich', 'click'}"
@@ -62,12 +62,7 @@ def test_without():
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models, and a suite that holds them against each other."""
     folder = tmp_path_factory.mktemp("plugin")
-    small_net().write(folder / "a.onnx")
-    small_net().renamed(lambda name: f"x_{name}").write(folder / "renamed.onnx")
-    wrong = small_net()
-    wrong.node("bn2").attributes["epsilon"] = 1e-3
-    wrong.write(folder / "wrong.onnx")
-    small_net(9).write(folder / "other.onnx")
+    write_variants(folder)
     (folder / "test_theirs.py").write_text(SUITE)
     (folder / "pytest.ini").write_text("[pytest]\n")  # their root: nothing of facecvt's settings
     return folder

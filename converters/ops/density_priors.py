@@ -19,7 +19,7 @@ import numpy as np
 
 from facecvt.converters.graph import Builder, NumpyArray
 from facecvt.converters.onnx_ir_lazy import ir
-from facecvt.converters.ops.detection import FLOAT, spatial
+from facecvt.converters.ops.detection import FLOAT, cell_middles, spatial, step_of_cells
 from facecvt.converters.ops.ranges import counted, length
 from facecvt.converters.ops.registry import from_paddle
 from facecvt.converters.source_ops import PaddleOp
@@ -69,15 +69,11 @@ def constant_boxes(
     clip: bool,
 ) -> NumpyArray:  # fmt: skip
     """The boxes of a map of known size, (rows, columns, kinds, 4), float32."""
-    rows, columns = cells
     height, width = extents
-    step_w, step_h = steps if steps[0] else (width / columns, height / rows)
-    side = int((step_w + step_h) * 0.5)
+    step = step_of_cells(cells, extents, steps)
+    side = int((step[0] + step[1]) * 0.5)
     move = (side // kinds[:, :1]) * (kinds[:, 1:3] + 0.5) - side / 2
-    middle = np.empty((rows, columns, 1, 2))
-    middle[..., 0] = ((np.arange(columns) + offset) * step_w)[None, :, None]
-    middle[..., 1] = ((np.arange(rows) + offset) * step_h)[:, None, None]
-    centre, image = middle + move, np.array((width, height))
+    centre, image = cell_middles(cells, step, offset) + move, np.array((width, height))
     low, high = (centre - kinds[:, 3:]) / image, (centre + kinds[:, 3:]) / image
     low, high = np.maximum(low, 0), np.minimum(high, 1)
     if clip:

@@ -75,17 +75,28 @@ def spatial(value: ir.Value) -> tuple[int, int] | None:
     return int(sizes[2] or 0), int(sizes[3] or 0)
 
 
+def step_of_cells(cells: tuple[int, int], extents: tuple[int, int], step: tuple[float, float]) -> tuple[float, float]:
+    """Width and height of a cell in pixels: what is given, or the image divided by the map where that is 0."""
+    (rows, columns), (height, width) = cells, extents
+    return step if step[0] else (width / columns, height / rows)
+
+
+def cell_middles(cells: tuple[int, int], step: tuple[float, float], offset: float) -> NumpyArray:
+    """The middles (x, y) of the cells of a map in pixels, (rows, columns, 1, 2), float64."""
+    rows, columns = cells
+    middle = np.empty((rows, columns, 1, 2))
+    middle[..., 0] = ((np.arange(columns) + offset) * step[0])[None, :, None]
+    middle[..., 1] = ((np.arange(rows) + offset) * step[1])[:, None, None]
+    return middle
+
+
 def constant_boxes(
     kinds: NumpyArray, cells: tuple[int, int], extents: tuple[int, int], step: tuple[float, float], offset: float,
     clip: bool,
 ) -> NumpyArray:  # fmt: skip
     """The prior boxes of a map of known size, (rows, columns, kinds, 4), float32."""
-    rows, columns = cells
     height, width = extents
-    step_w, step_h = step if step[0] else (width / columns, height / rows)
-    middle = np.empty((rows, columns, 1, 2))
-    middle[..., 0] = ((np.arange(columns) + offset) * step_w)[None, :, None]
-    middle[..., 1] = ((np.arange(rows) + offset) * step_h)[:, None, None]
+    middle = cell_middles(cells, step_of_cells(cells, extents, step), offset)
     corners = np.concatenate([middle - kinds, middle + kinds], axis=-1) / (width, height, width, height)
     boxes: NumpyArray = (np.clip(corners, 0, 1) if clip else corners).astype(FLOAT)
     return boxes

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from facecvt.converters.errors import FacecvtError
+from facecvt.parity_tests.memory import give_back_memory
 from facecvt.parity_tests.parity_report.checks import (
     check_depends,
     check_extremes,
@@ -37,7 +38,6 @@ from facecvt.parity_tests.parity_report.measured import (
 from facecvt.parity_tests.parity_report.native import (
     NumpyArray,
     OnValue,
-    give_back_memory,
     open_native,
     output_layers,
     told,

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from facecvt.converters.errors import FacecvtError
-from facecvt.parity_tests.memory import give_back_memory as give_back_memory
+from facecvt.parity_tests.memory import give_back_memory
 from facecvt.parity_tests.runtimes.runtime import RunFailedError, first_line
 from facecvt.reference_models.frameworks import require
 from facecvt.reference_models.spec import ArchitectureSpec

@@ -19,7 +19,8 @@ from facecvt.converters.graph import Graph, name_of
 from facecvt.converters.readers.from_onnx import read_onnx
 from facecvt.parity_tests.diff.own_error import OwnErrors, arranged, is_forcible
 from facecvt.parity_tests.diff.their_runtime import onnx_values
-from facecvt.parity_tests.parity_report.native import NumpyArray, OnValue, give_back_memory
+from facecvt.parity_tests.memory import give_back_memory
+from facecvt.parity_tests.parity_report.native import NumpyArray, OnValue
 from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime, additional_outputs
 from facecvt.reference_models.graph_skeleton import from_graph
 from facecvt.reference_models.recognise import Recognition

@@ -144,3 +144,13 @@ def fold(net: SmallNet, conv: str, norm: str) -> None:
     net.weights[layer.inputs[2]] = ((bias - mean) * factor + beta).astype(np.float32)
     net.nodes.remove(after)
     layer.output = norm
+
+
+def write_variants(folder: Path) -> None:
+    """a.onnx, the same under other names, one with a wrong epsilon, one with other weights."""
+    small_net().write(folder / "a.onnx")
+    small_net().renamed(lambda name: f"x_{name}").write(folder / "renamed.onnx")
+    wrong = small_net()
+    wrong.node("bn2").attributes["epsilon"] = 1e-3
+    wrong.write(folder / "wrong.onnx")
+    small_net(9).write(folder / "other.onnx")
