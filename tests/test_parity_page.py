@@ -19,11 +19,11 @@ from facecvt.parity_tests.parity_report.result import (
     CheckResult,
     Coverage,
     Divergence,
-    EmbeddingFigures,
     Fed,
     InputInfo,
     LayerInfo,
     Limits,
+    OutputFigures,
     PairResult,
     ParityResult,
     Settings,
@@ -55,7 +55,8 @@ def pair_of(a: str, b: str, count: int, wrong: bool) -> PairResult:
     worst = max(range(count), key=ratios.__getitem__)
     return PairResult(
         a, b, "differ" if wrong else "agree", "layer stage.4 differs" if wrong else "", count, ratios[worst],
-        f"stage.{worst}", EmbeddingFigures(errors[-1], errors[-1] * 9, errors[-1] ** 2 / 2, ratios[-1], "normal/1"),
+        f"stage.{worst}",
+        (OutputFigures(f"stage.{count - 1}", errors[-1], errors[-1] * 9, errors[-1] ** 2 / 2, ratios[-1], "normal/1"),),
         figures, tuple((1, place % 8, 3, 2) for place in range(count)), (0,) * count, differ,
     )  # fmt: skip
 

@@ -18,11 +18,11 @@ from facecvt.parity_tests.parity_report.result import (
     CheckResult,
     Coverage,
     Divergence,
-    EmbeddingFigures,
     Fed,
     InputInfo,
     LayerInfo,
     Limits,
+    OutputFigures,
     PairResult,
     ParityResult,
     Settings,
@@ -50,8 +50,8 @@ def some_result() -> ParityResult:
         "ratio": (0.83, 1e6),
         "bits_lost": (0.0, 19.93),
     }
-    embedding = EmbeddingFigures(0.25, None, 0.03, 1e6, "normal/1")
-    differing = PairResult("oracle", "paddle", "differ", "fc: rel-RMSE 2.5e-01", 2, 1e6, "fc", embedding, figures,
+    output = OutputFigures("fc", 0.25, None, 0.03, 1e6, "normal/1")
+    differing = PairResult("oracle", "paddle", "differ", "fc: rel-RMSE 2.5e-01", 2, 1e6, "fc", (output,), figures,
                            ((0, 1, 2, 3), (0, 5)), (0, 1), (1,), (), ())  # fmt: skip
     missing = PairResult("oracle", "mxnet", "not_run", "mxnet is not installed")
     divergence = Divergence("paddle", "oracle", "fc", "Gemm", 0.25, None, 2.5e-7, 1e6, (0, 5), True, "weights",

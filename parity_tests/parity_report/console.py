@@ -1,4 +1,4 @@
-"""What ``facecvt parity`` prints: a row an architecture, then what is wrong."""
+"""What ``facecvt parity`` prints: a row an architecture, what is wrong, and the figures beside their goals."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from facecvt.parity_tests.parity_report.figures import HEAD, figures_of
 from facecvt.parity_tests.parity_report.markdown import figure, headline, summary_row
 from facecvt.parity_tests.parity_report.result import ParityResult
 from facecvt.parity_tests.report.tables import plain_table
@@ -58,5 +59,10 @@ def render_parity(console: Console, result: ParityResult, files: Sequence[Path],
         if first is not None:
             console.print(Text(f"{found.name}: first divergence: {first.layer} ({first.operator}) of {first.side}"))
             console.print(Text(f"  cause: {first.cause or 'not known'}: {first.evidence}"))
+    figures = plain_table(*HEAD)
+    for each in figures_of(result):
+        figures.add_row(*each.row(), style=None if each.met else COLORS["differ"])
+    console.print()
+    console.print(figures)
     for path in files:
         console.print(Text(f"wrote {path}"))

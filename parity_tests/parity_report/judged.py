@@ -11,7 +11,7 @@ the greatest floor of what it is computed from.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -21,8 +21,8 @@ from facecvt.parity_tests.parity_report.measured import ORACLE, Measured
 from facecvt.parity_tests.parity_report.native import output_layers
 from facecvt.parity_tests.parity_report.result import (
     Coverage,
-    EmbeddingFigures,
     LayerInfo,
+    OutputFigures,
     PairResult,
     Verdict,
     rounded,
@@ -220,7 +220,7 @@ def _judge_pair(
         compared=len(compared),
         worst_ratio=None if worst is None else rounded(_of(judged[worst]).ratio),
         worst_layer=None if worst is None else layers[worst].name,
-        embedding=_embedding(measured, a, b, layers, judged),
+        outputs=tuple(_figures_of_outputs(measured, a, b, layers, judged)),
         figures=columns,
         worst=tuple(None if found is None else found.worst for found in judged),
         input=tuple(None if found is None else inputs.index(found.fed) for found in judged),
@@ -263,17 +263,18 @@ def _pair_verdict(
     return "agree", ""
 
 
-def _embedding(
+def _figures_of_outputs(
     measured: Measured, a: str, b: str, layers: Sequence[LayerInfo], judged: Sequence[Judged | None]
-) -> EmbeddingFigures | None:
+) -> Iterator[OutputFigures]:
     for layer, found in zip(layers, judged, strict=True):
-        if layer.output == 0 and found is not None:
-            every = [each.sample.metrics for each in measured.pairs[a, b, layer.name]]
-            return EmbeddingFigures(
-                rel_rmse=rounded(max(metrics.rel_rmse for metrics in every)),
-                max_abs=rounded(max(metrics.max_abs for metrics in every)),
-                one_minus_cos=rounded(max(metrics.one_minus_cos for metrics in every)),
-                ratio=rounded(found.ratio),
-                input=found.fed,
-            )
-    return None
+        if layer.output is None or found is None:
+            continue
+        every = [each.sample.metrics for each in measured.pairs[a, b, layer.name]]
+        yield OutputFigures(
+            layer=layer.name,
+            rel_rmse=rounded(max(metrics.rel_rmse for metrics in every)),
+            max_abs=rounded(max(metrics.max_abs for metrics in every)),
+            one_minus_cos=rounded(max(metrics.one_minus_cos for metrics in every)),
+            ratio=rounded(found.ratio),
+            input=found.fed,
+        )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from facecvt.converters.formats.atomic import atomic_file
+from facecvt.parity_tests.parity_report.figures import HEAD, figures_of
 from facecvt.parity_tests.parity_report.result import ArchitectureResult, PairResult, ParityResult, SideInfo
 
 SIGNS = {"agree": "agree", "differ": "**differ**", "not_comparable": "not comparable", "not_run": "not run"}
@@ -35,6 +36,7 @@ def page(result: ParityResult) -> str:
               f"{result.limits.output_one_minus_cos:.0e}.", ""]  # fmt: skip
     for found in result.architectures:
         lines += section(found, result.sides)
+    lines += ["## Figures", "", *table(HEAD, [each.row() for each in figures_of(result)]), ""]
     lines += ["## Where this was run", ""]
     lines += table(["what", "version"], [[key, value] for key, value in result.environment.items()])
     lines += ["", f"{result.run['started']}, {result.run['seconds']:.0f} s, {result.run['cpu_seconds']:.0f} s of CPU "

@@ -118,9 +118,17 @@ class LayerInfo:
 
 
 @dataclass(frozen=True)
-class EmbeddingFigures:
-    """The first output of a pair over all inputs, each figure the worst: the embedding where the net gives one."""
+class OutputFigures:
+    """One output of a pair over all inputs, each figure the worst; None where it is infinite.
 
+    Attributes:
+        layer: canonical name of the output.
+        rel_rmse, max_abs, one_minus_cos: as in FIGURES.
+        ratio: error over floor.
+        input: name of the input that has the greatest ratio.
+    """
+
+    layer: str
     rel_rmse: float | None
     max_abs: float | None
     one_minus_cos: float | None
@@ -139,7 +147,7 @@ class PairResult:
         compared: layers that were compared.
         worst_ratio: greatest error over floor; None where infinite or nothing was compared.
         worst_layer: name of the layer that has it.
-        embedding: the first output's figures, None where there are none.
+        outputs: figures of every output that was compared, in order.
         figures: each of FIGURES -> one number a layer; ``own_rel_rmse`` is there for the pairs of the oracle with an
             ONNX side.
         worst: index of the element with the greatest difference, one a layer; None where not compared.
@@ -157,7 +165,7 @@ class PairResult:
     compared: int = 0
     worst_ratio: float | None = None
     worst_layer: str | None = None
-    embedding: EmbeddingFigures | None = None
+    outputs: tuple[OutputFigures, ...] = ()
     figures: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     worst: tuple[tuple[int, ...] | None, ...] = ()
     input: tuple[int | None, ...] = ()
@@ -169,6 +177,11 @@ class PairResult:
     def key(self) -> str:
         """For example "oracle/torch"."""
         return f"{self.a}/{self.b}"
+
+    @property
+    def embedding(self) -> OutputFigures | None:
+        """The first output's figures: the embedding where the net gives one; None where there are none."""
+        return self.outputs[0] if self.outputs else None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from facecvt.converters.formats.atomic import atomic_file
+from facecvt.parity_tests.parity_report.figures import HEAD, figures_of
 from facecvt.parity_tests.parity_report.result import ArchitectureResult, LayerInfo, PairResult, ParityResult, Verdict
 from facecvt.parity_tests.parity_report.result_json import document_of
 
@@ -72,6 +73,7 @@ def filled(result: ParityResult, data: Mapping[str, Any]) -> str:
         "k": f"{result.limits.k:g}",
         "chart_css": read("vendor/uPlot.min.css"),
         "css": read("page.css"),
+        "figures": figures_table(result),
         "data": base64.b64encode(gzip.compress(raw, 9, mtime=0)).decode("ascii"),
         "chart_js": f"/*\n{read('vendor/uPlot.LICENSE')}*/\n{read('vendor/uPlot.iife.min.js')}",
         "js": read("page.js"),
@@ -82,6 +84,17 @@ def filled(result: ParityResult, data: Mapping[str, Any]) -> str:
             raise ValueError(f"{name} would end the script element that it stands in")
     pieces = text.split("{{")
     return pieces[0] + "".join(parts[name] + rest for name, rest in (piece.split("}}", 1) for piece in pieces[1:]))
+
+
+def figures_table(result: ParityResult) -> str:
+    """What was reached beside what is to be reached."""
+    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in HEAD)
+    rows = []
+    for figure in figures_of(result):
+        name, *cells = (html.escape(cell) for cell in figure.row())
+        kind = "" if figure.met else ' class="beyond"'
+        rows.append(f'<tr{kind}><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>')
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
 def read(name: str) -> str:
