@@ -155,3 +155,43 @@ def test_what_is_ambiguous_is_unmapped(folder: Path) -> None:
     found = traced(folder, net, renamed)
     assert set(found.unmapped_a) == {"left", "right"}
     assert set(found.unmapped_b) == {"left", "right"}
+
+
+def with_boxes(*steps: Node) -> SmallNet:
+    """The net with a second output that some steps make of ``act2``, (batch, 8, 8, 8)."""
+    net = small_net()
+    net.weights |= {"four": np.array([0, -1, 4]), "eight": np.array([0, 2, 4, 64])}
+    net.nodes.extend(steps)
+    net.outputs.append("boxes")
+    return net
+
+
+BOXES = with_boxes(
+    Node("Transpose", ["act2"], "last", {"perm": [0, 2, 3, 1]}),
+    Node("Reshape", ["last", "four"], "boxes"),
+)
+
+
+def test_a_step_that_is_left_out_is_stepped_over(folder: Path) -> None:
+    """What BlazeFace's heads end in, without the transposition: no weights follow that would tell what is what."""
+    found = held(folder, BOXES, with_boxes(Node("Reshape", ["act2", "four"], "boxes")))
+    assert found.verdict == "differ"
+    assert found.how["boxes"] == "data flow"
+    assert [value.value for value in found.verification.unmapped] == ["last"]
+    assert not found.unmapped_b
+    assert found.cause is not None
+    assert (found.cause.name, found.cause.step) == ("left out: last", "last")
+    assert found.cause.before > 0.5
+    assert found.cause.after == 0.0
+
+
+def test_a_step_in_another_place_is_not_left_out(folder: Path) -> None:
+    """The same numbers by a reshape, a transposition, a reshape: the first of these is not the last of the others."""
+    other = with_boxes(
+        Node("Reshape", ["act2", "eight"], "apart"),
+        Node("Transpose", ["apart"], "turned", {"perm": [0, 3, 1, 2]}),
+        Node("Reshape", ["turned", "four"], "boxes"),
+    )
+    found = held(folder, BOXES, other)
+    assert found.verdict == "agree", found.verification.reasons
+    assert "boxes" not in found.how

@@ -36,7 +36,7 @@ def test_the_figures_on_the_small_net(ort_module: Any, capsys: pytest.CaptureFix
     assert found["reached"] is True
     assert found["faults"] == found["different_faults"] >= 50
     assert found["detected"] == found["faults"] == found["localised"] + 1 == found["named"] + 1
-    assert (found["clean_variants"], found["false_alarms"]) == (11, 0)
+    assert (found["clean_variants"], found["false_alarms"]) == (14, 0)
     (miss,) = found["misses"]  # the reader refuses the model, at a layer behind that without padding
     assert (miss["fault"], miss["detected"], miss["localised"]) == ("pad dropped", True, False)
     assert miss["verdict"].startswith("refused: Gemm")

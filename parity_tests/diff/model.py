@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -18,6 +18,8 @@ from facecvt.parity_tests.proven import Source, found_source, torch_code, torch_
 if TYPE_CHECKING:
     import torch
 
+    from facecvt.parity_tests.runtimes.runtime import Runtime
+
 Model: TypeAlias = "str | Path | torch.nn.Module"
 
 
@@ -32,6 +34,7 @@ class Side:
         graph: its canonical graph.
         files: its files.
         located: the same as the record of its format says what each of them is.
+        runtime: makes what runs it, where that is not its format's own runtime as it is by default.
     """
 
     spelling: str
@@ -40,6 +43,7 @@ class Side:
     graph: Graph
     files: tuple[Path, ...]
     located: Any = None
+    runtime: Callable[[], Runtime] | None = None
 
 
 @contextmanager

@@ -10,6 +10,9 @@ Two things are looked through. Where one side has a BatchNormalization, or a bia
 other has folded it into the weights, the folded layer is the *last* of those steps; the values before it exist on one
 side only. And anchors that contradict each other (a before b here, b before a there) own each other's weights: they are
 exchanged where their shapes allow it, and the pair says so; where they do not, neither counts.
+
+Where nothing else is left, a step that B leaves out is stepped over: what reads it is what reads its operand in B, if
+there is one such layer only, of the same kind and sizes, and B holds no other layer that could be the step.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from facecvt.converters.graph import Graph, NumpyArray, name_of
+from facecvt.converters.graph import Graph, NumpyArray, dims, name_of
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.parity_tests.diff.fingerprints import bits_fingerprint, directions, nearest_partners, only_partners
 from facecvt.parity_tests.diff.network import COMMUTATIVE, Network
@@ -112,6 +115,8 @@ class _Tracer:
             self._backward()
             if not self.changed:
                 self._forward(by_operator=False)
+            if not self.changed:
+                self._over_steps()
         for x, node in enumerate(self.a.nodes):
             product = self.a.product_of(node)
             if x not in self.nodes and product is not None and name_of(product) in self.values:
@@ -211,6 +216,22 @@ class _Tracer:
             partner = self._only(node, ours, theirs)
             if partner is not None:
                 self._pair_whole(x, self.b.position[id(partner)], DATA_FLOW)
+
+    def _over_steps(self) -> None:
+        """Align what reads a step that B leaves out with what reads, in B, that step's operand."""
+        left = {self.b.kind(node) for node in self.b.nodes if self.b.position[id(node)] not in self.taken_nodes}
+        for x, node in enumerate(self.a.nodes):
+            fed = self.a.data_inputs(node)
+            step = fed[0].producer() if len(fed) == 1 else None
+            if x in self.nodes or step is None or self.a.position[id(step)] in self.nodes or self.a.kind(step) in left:
+                continue
+            before = self.a.data_inputs(step)
+            if len(before) != 1 or name_of(before[0]) not in self.values or len(self._siblings(self.a, fed, node)) > 1:
+                continue
+            theirs = self._images(self.b.graph, [self.values[name_of(before[0])][0]], node)
+            theirs = [w for w in theirs if self.b.position[id(w)] not in self.taken_nodes]
+            if len(theirs) == 1 and self._may_be(node, theirs[0]) and same_sizes(node, theirs[0]):
+                self._pair_whole(x, self.b.position[id(theirs[0])], DATA_FLOW)
 
     def _siblings(self, side: Network, fed: list[ir.Value], like: ir.Node) -> list[ir.Node]:
         """Nodes of one kind that read the same values."""
@@ -348,6 +369,14 @@ def computed(side: Network) -> Iterator[str]:
 def same_operands(node: ir.Node, names: list[str], wanted: list[str]) -> bool:
     """Whether a node reads these values, in this order where the order matters."""
     return sorted(names) == sorted(wanted) if node.op_type in COMMUTATIVE else names == wanted
+
+
+def same_sizes(ours: ir.Node, theirs: ir.Node) -> bool:
+    """Whether what two nodes compute has one rank, and no size that is known is another."""
+    one, other = dims(ours.outputs[0]), dims(theirs.outputs[0])
+    if one is None or other is None or len(one) != len(other):
+        return False
+    return all(size in (None, its) or its is None for size, its in zip(one, other, strict=True))
 
 
 def paired_inputs(a: Graph, b: Graph) -> list[tuple[str, str]]:

@@ -127,6 +127,8 @@ class TheirRuntime:
         yield TheirOracle(self._oracle)
 
     def _own_runtime(self) -> Runtime | None:
+        if self.side.runtime is not None:
+            return self.side.runtime()
         files, inputs = self.side.located, [name_of(value) for value in self.side.graph.inputs]
         if self.side.source_framework == "onnx":
             from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime

@@ -33,13 +33,14 @@ class OrtRuntime(Runtime):
     Args:
         path: the ``.onnx`` file; external data is found beside it.
         optimised: whether ONNX Runtime may change the graph before it runs it, as it does by default.
+        threads: that one operator is computed on.
     """
 
     framework: ClassVar[str] = "onnxruntime"
 
-    def __init__(self, path: str | Path, *, optimised: bool = True) -> None:
+    def __init__(self, path: str | Path, *, optimised: bool = True, threads: int = THREADS) -> None:
         super().__init__(str(path))
-        self.path, self._optimised = Path(path), optimised
+        self.path, self._optimised, self._threads = Path(path), optimised, threads
         self._folder = self.path.absolute().parent  # where external data of a model in memory lies
         self._session: Any = None
         self._tapped: Any = None
@@ -57,7 +58,7 @@ class OrtRuntime(Runtime):
 
     def _start(self, model: str | bytes, *, optimised: bool = True) -> Any:
         options = self._onnxruntime.SessionOptions()
-        options.intra_op_num_threads = THREADS
+        options.intra_op_num_threads = self._threads
         options.log_severity_level = SEVERITY_ERROR
         # Idle threads that spin take the processor from the oracle; they do not change a number.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -1,22 +1,25 @@
-"""Harmless variants of a converted model: the same function otherwise written. None may raise an alarm."""
+"""Harmless variants of a converted model: the same function otherwise written or run. None may raise an alarm."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from facecvt.converters.graph import attribute, constant
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.passes.fix_batch import fix_batch
+from facecvt.parity_tests.runtimes.runtime import Runtime
 from facecvt.parity_tests.selftest.draft import Draft
 from facecvt.parity_tests.selftest.faults_norm import fold_norm, folds_into
+from facecvt.parity_tests.selftest.otherwise_run import RowByRow, with_other_threads, without_optimisation
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of writing the same.
+    """One way of writing or running the same.
 
     Attributes:
         name: what it is.
@@ -24,6 +27,7 @@ class Variant:
         opset: to write.
         external: weights in a file of their own.
         shuffled: other names, those of other layers among them.
+        runtime: makes what runs the written file; by default as ``facecvt diff`` does.
     """
 
     name: str
@@ -31,10 +35,15 @@ class Variant:
     opset: int = 17
     external: bool = False
     shuffled: bool = False
+    runtime: Callable[[Path], Runtime] | None = None
 
 
 def unchanged(draft: Draft, batch: int) -> bool:
     return True
+
+
+def of_many_rows(draft: Draft, batch: int) -> bool:
+    return batch > 1
 
 
 def all_folded(draft: Draft, batch: int) -> bool:
@@ -153,6 +162,9 @@ def identities(draft: Draft, batch: int) -> bool:
 VARIANTS = [
     Variant("as it is", unchanged),
     Variant("other names", unchanged, shuffled=True),
+    Variant("another number of threads", unchanged, runtime=with_other_threads),
+    Variant("run without optimisation", unchanged, runtime=without_optimisation),
+    Variant("batch row by row", of_many_rows, runtime=RowByRow),
     Variant("opset 11", unchanged, opset=11),
     Variant("opset 21", unchanged, opset=21),
     Variant("weights in a file of their own", unchanged, external=True),

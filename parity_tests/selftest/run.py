@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from facecvt.parity_tests.diff.reference import Reference
 from facecvt.parity_tests.diff.side_by_side import Progress, SideBySide
 from facecvt.parity_tests.inputs import KINDS, InputPlan
 from facecvt.parity_tests.metrics import compare
+from facecvt.parity_tests.runtimes.runtime import Runtime
 from facecvt.parity_tests.selftest import faults_flow, faults_layers, faults_norm, faults_weights
 from facecvt.parity_tests.selftest.clean import VARIANTS, Variant
 from facecvt.parity_tests.selftest.draft import Draft, changed_values, renamed
@@ -182,14 +184,16 @@ class Bench:
         path = self.folder / "clean.onnx"
         try:
             draft.write(path, opset=variant.opset, external=variant.external, rename=self.shuffle(variant, draft))
-            found = self.hold(path)
+            found = self.hold(path, variant.runtime)
         except FacecvtError as error:
             return VariantRun(self.net, variant.name, "refused", (str(error),))
         return VariantRun(self.net, variant.name, found.verdict, found.verification.reasons)
 
-    def hold(self, path: Path) -> Difference:
-        """What ``facecvt diff`` finds."""
+    def hold(self, path: Path, runtime: Callable[[Path], Runtime] | None = None) -> Difference:
+        """What ``facecvt diff`` finds; ``runtime``: makes what runs the model, where something else than there does."""
         with open_side(path) as other:
+            if runtime is not None:
+                other = replace(other, runtime=partial(runtime, path))
             return diff_sides(self.side, other, self.plan, reference=self.reference)
 
     def draft(self, salt: str) -> Draft:
@@ -224,8 +228,13 @@ class Bench:
         pairs = [(name, name) for name in changed_values(self.side.graph, draft.graph)]
         pairs += [(name_of(one), name_of(other)) for one, other in outputs if name_of(one) != name_of(other)]
         known = set(self.values)
+        pairs += [
+            (reader, reader)
+            for hidden in [name for name, _ in pairs if name not in known]
+            for reader in self.seen(hidden)
+        ]
         for ours, theirs in pairs:
-            if ours not in self.values:
+            if ours not in known:
                 continue
             floor = self.floors.get(ours, lowest_floor(1))
             if theirs != ours and theirs in self.values:
