@@ -81,6 +81,12 @@ class Graph:
         """Every initializer by name, as read-only arrays on the source file where possible."""
         return {name: constant(value) for name, value in self.body.initializers.items()}  # type: ignore[misc]
 
+    def forget_weights(self) -> None:
+        """Give the memory of all weights back that lie in a file; arrays of them stay good."""
+        for value in self.body.initializers.values():
+            if isinstance(value.const_value, FileTensor):
+                value.const_value.mapped.forget()
+
 
 def name_of(value: ir.Value) -> str:
     """The value's name; in a canonical graph every value has one."""

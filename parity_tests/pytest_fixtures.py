@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
+from facecvt.parity_tests.framework_environment import settle_framework_environment
+from facecvt.parity_tests.support.measured_figures import FigureTeller, summarised
+
+settle_framework_environment()
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -61,3 +66,23 @@ def mxnet_module() -> ModuleType:
         return import_mxnet("hold facecvt against MXNet")
     except FrameworkMissingError:
         pytest.skip(f"mxnet is not installed: {PIP_COMMAND}")
+
+
+@pytest.fixture
+def figure(record_property: Any) -> FigureTeller:
+    """Tells what a test measured, for the end of the session and ``--junitxml``."""
+    return FigureTeller(record_property)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What the tests that passed have told."""
+    told = [
+        (report.nodeid.rpartition("::")[2], name, str(value))
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in report.user_properties
+    ]
+    figures = summarised(told)
+    if figures:
+        terminalreporter.section("figures")
+        for each in figures:
+            terminalreporter.write_line(each.line())

@@ -14,6 +14,7 @@ from facecvt.parity_tests.parity_report.checks import (
     check_rows,
     check_runs,
     check_weights,
+    sha256_of,
     weights_of,
 )
 from facecvt.parity_tests.parity_report.judged import coverage_of, judge_pairs, layers_of
@@ -121,8 +122,8 @@ def test_extremes_and_weights() -> None:
     assert verdicts == ["agree", "differ", "not_comparable"]
     assert check_extremes("torch", {EXTREMES: [np.array([np.inf])]}, 1.0, "oracle").verdict == "differ"
     seeded = {"a.weight": np.ones(2, np.float32), "b.weight": np.zeros(1, np.float32)}
-    assert check_weights(weights_of("torch", seeded, seeded)).verdict == "agree"
-    other = weights_of("torch", seeded | {"b.weight": -seeded["b.weight"]}, seeded)
+    assert check_weights(weights_of("torch", seeded, seeded, sha256_of(seeded))).verdict == "agree"
+    other = weights_of("torch", seeded | {"b.weight": -seeded["b.weight"]}, seeded, sha256_of(seeded))
     assert (other.identical, other.other) == (1, ("b.weight",))  # minus zero has another bit
     assert check_weights(replace(other)).verdict == "differ"
 

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from facecvt.parity_tests.parity_report.measured import first_of_same
 from facecvt.parity_tests.parity_report.result import Settings
 from facecvt.parity_tests.parity_report.same_graph import digests_of
 from facecvt.parity_tests.parity_report.workers import WorkerProcess, need_mb, run_in_workers
+from facecvt.parity_tests.peak_memory import begin_peak, peak_mb, resident_mb
 from facecvt.reference_models import spec
 
 SETTINGS = Settings((), ("torch", "onnx"), True, 0)
@@ -37,6 +39,7 @@ class Pretended:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.closed = False
+        self.resident_mb = 600.0
         self.started.append(self)
 
     def ask(self, settings: Settings) -> Any:
@@ -87,7 +90,8 @@ def test_deep_nets_do_not_run_at_one_time() -> None:
 def test_a_process_that_grew_is_not_used_again() -> None:
     class Large(Pretended):
         def ask(self, settings: Settings) -> Any:
-            return replace(super().ask(settings), run={"cpu_seconds": 2.0, "peak_memory_mb": workers.LARGE + 1})
+            self.resident_mb = workers.LARGE + 1
+            return super().ask(settings)
 
     run_in_workers(SMALL, SETTINGS, 1, start=Large)  # type: ignore[arg-type]
     assert [len(worker.asked) for worker in Pretended.started] == [1, 1, 1, 1]
@@ -166,3 +170,29 @@ def test_first_of_same() -> None:
         "f": one + np.float32(1e-6),
     }
     assert first_of_same(values) == {"a": "a", "b": "a", "c": "c", "d": "d", "e": "e", "f": "f"}
+
+
+def test_peaks_are_summed_where_processes_ran_at_one_time() -> None:
+    spans = [workers.Span(0, 5, 100.0), workers.Span(1, 3, 30.0), workers.Span(3, 9, 50.0), workers.Span(6, 7, 90.0)]
+    assert workers.greatest_together(spans) == 150.0
+    assert workers.greatest_together([]) == 0.0
+
+
+def test_a_process_leaves_nothing_on_disk() -> None:
+    worker = WorkerProcess()
+    folder = Path(worker._folder.name)
+    (folder / "values").write_bytes(b"left by a process that was killed")
+    worker.close()
+    assert not folder.exists()
+
+
+def test_the_peak_is_that_since_the_measuring_began() -> None:
+    begin_peak()
+    before = peak_mb()
+    great = np.ones(200 << 18, np.float32)  # 200 MB
+    assert peak_mb() > before + 190
+    del great
+    begin_peak()
+    if (Path("/proc/self/clear_refs")).exists():
+        assert peak_mb() < before + 100
+        assert abs(resident_mb() - peak_mb()) < 50

@@ -56,7 +56,7 @@ from facecvt.parity_tests.parity_report.result import (
 )
 from facecvt.parity_tests.parity_report.runs import EXTREMES, SMALL, Feed, feeds_of
 from facecvt.parity_tests.parity_report.same_graph import digests_of
-from facecvt.parity_tests.parity_report.values_on_disk import ValuesOnDisk
+from facecvt.parity_tests.parity_report.values_on_disk import ValuesOnDisk, WeightsOnDisk
 from facecvt.parity_tests.verify import walk_together
 from facecvt.reference_models.listing import model_row, plain
 from facecvt.reference_models.seeded import seeded_arrays
@@ -118,7 +118,8 @@ class ArchitectureRun:
         self.arch = with_common_eps(arch)
         self.asked, self.sides, self.basis, self.infos, self.seed = arch, sides, basis, infos, seed
         self.folder, self.open_net = folder, open_net
-        self.arrays: Mapping[str, NumpyArray] = seeded_arrays(self.arch, seed)
+        self.arrays = WeightsOnDisk(folder / "weights", seeded_arrays(self.arch, seed))
+        self.weights = sha256_of(self.arrays)
         self.feeds = feeds_of(self.arch, infos, seed)
         self.outputs = output_layers(self.arch)
         self.disk = ValuesOnDisk(_made(folder / "values"))
@@ -147,6 +148,7 @@ class ArchitectureRun:
         except FacecvtError as error:
             failed = framework if framework not in gathered.measured.sides else ONNX + framework
             gathered.failed[failed] = str(error)
+        self.arrays.forget()
         give_back_memory()
 
     def _run_onnx(self, side: str, gathered: _Gathered) -> None:
@@ -158,6 +160,7 @@ class ArchitectureRun:
         try:
             with OnnxNet(path, self.arch) as net:
                 self._run(side, net, self.arch.contracts[framework].in_graph, gathered)
+                net.graph.forget_weights()
         except FacecvtError as error:
             gathered.failed[side] = str(error)
         give_back_memory()
@@ -177,7 +180,7 @@ class ArchitectureRun:
                         outputs[feed.info.name] = net.run(x, keep)
                 elif feed.info.name != SMALL:
                     outputs[feed.info.name] = net.run(x)
-            weights = weights_of(side, net.weights(), self.arrays)
+            weights = weights_of(side, net.weights(), self.arrays, self.weights)
             small: list[list[NumpyArray]] = []
 
             def run(x: NumpyArray) -> list[NumpyArray]:
@@ -224,6 +227,7 @@ class ArchitectureRun:
             net = OnnxNet(self._onnx_file(framework), self.arch)
             shapes = {layer: s for layer, s in self.disk.shapes(side, feed.info.name).items() if layer in given}
             digests = digests_of(net.graph)
+            net.graph.forget_weights()
             same = (in_graph, *sorted((layer, digests[net.values[layer]], shape) for layer, shape in shapes.items()))
             if same not in known:
                 known[same] = OwnLayers(net, _of(feed, in_graph), shapes)
@@ -252,7 +256,7 @@ class ArchitectureRun:
             parameters=row.parameters,
             multiply_adds=row.multiply_adds,
             seed=self.seed,
-            weights=sha256_of(self.arrays),
+            weights=self.weights,
             weights_of=tuple(gathered.weights),
             inputs=tuple(feed.told() for feed in self.feeds),
             outputs=tuple(self.outputs),

@@ -38,16 +38,28 @@ def sha256_of(arrays: Mapping[str, NumpyArray]) -> str:
     return digest.hexdigest()
 
 
-def weights_of(side: str, found: Mapping[str, NumpyArray], seeded: Mapping[str, NumpyArray]) -> WeightsOfSide:
-    """The weights of a side held against the seeded ones, bit by bit."""
+def weights_of(
+    side: str, found: Mapping[str, NumpyArray], seeded: Mapping[str, NumpyArray], sha256: str
+) -> WeightsOfSide:
+    """The weights of a side held against the seeded ones, bit by bit.
+
+    Args:
+        side: its id.
+        found: what it runs with, by canonical name.
+        seeded: what it should run with.
+        sha256: of ``seeded``.
+    """
     ordered = {name: np.asarray(found[name]) for name in seeded if name in found}
-    other = [
-        name
-        for name, array in seeded.items()
-        if name not in ordered or ordered[name].shape != array.shape or ordered[name].tobytes() != array.tobytes()
-    ]
-    sha = sha256_of(ordered if other else seeded)
+    other = [name for name, array in seeded.items() if name not in ordered or not _same_bits(ordered[name], array)]
+    sha = sha256_of(ordered) if other else sha256
     return WeightsOfSide(side, len(seeded), len(seeded) - len(other), sha, tuple(other))
+
+
+def _same_bits(one: NumpyArray, other: NumpyArray) -> bool:
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        return False
+    bits = f"u{one.itemsize}"  # NaN and the sign of zero count
+    return np.array_equal(np.ascontiguousarray(one).view(bits), np.ascontiguousarray(other).view(bits))
 
 
 def check_weights(found: WeightsOfSide) -> CheckResult:

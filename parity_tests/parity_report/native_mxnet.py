@@ -34,6 +34,11 @@ def write_files(arch: ArchitectureSpec, symbol: Any, state: Mapping[str, NumpyAr
     return path
 
 
+def write_seeded(arch: ArchitectureSpec, arrays: Mapping[str, NumpyArray], folder: Path) -> Path:
+    """The files that a net with these weights is saved to, written without a net; returns the symbol's."""
+    return write_files(arch, families()[arch.family].build(arch, "mxnet"), stored(arch, arrays), folder)
+
+
 class Net(NativeNet):
     """A ``Symbol`` bound at what is fed; inner values come from an executor of their group."""
 

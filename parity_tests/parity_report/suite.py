@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from typing import Any
 from facecvt import __version__
 from facecvt.converters.errors import UsageError
 from facecvt.parity_tests.environment import FRAMEWORK_PACKAGES, installed_version, pip_command
+from facecvt.parity_tests.framework_environment import settle_framework_environment
 from facecvt.parity_tests.parity_report.architecture import ONNX, not_run, run_architecture
 from facecvt.parity_tests.parity_report.exact import RUNS, basis_of
 from facecvt.parity_tests.parity_report.measured import ORACLE
@@ -33,6 +33,7 @@ from facecvt.parity_tests.parity_report.result import (
 from facecvt.parity_tests.parity_report.result_json import read_json
 from facecvt.parity_tests.parity_report.runs import inputs_of
 from facecvt.parity_tests.parity_report.workers import run_in_workers
+from facecvt.parity_tests.peak_memory import begin_peak, peak_mb
 from facecvt.parity_tests.tolerance import OUTPUT_ONE_MINUS_COS, OUTPUT_REL_RMSE, K
 from facecvt.reference_models import names
 from facecvt.reference_models.costs import costs
@@ -60,7 +61,8 @@ def parity(
         UsageError: no such architecture or shard.
         RuntimeError: a bug in facecvt shows in one of the processes.
     """
-    quieten()
+    settle_framework_environment()
+    begin_peak()
     started, clock, cpu = datetime.now(timezone.utc), time.perf_counter(), cpu_seconds()
     sides = sides_of(settings.frameworks)
     basis = basis_of(side.id for side in sides if side.available)
@@ -92,15 +94,10 @@ def parity(
             "started": started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - clock, 2),
             "cpu_seconds": round(cpu_seconds() - cpu, 2),
-            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 + of_workers, 1),
+            "peak_memory_mb": round(peak_mb() + of_workers, 1),
             "architectures": costs_of,
         },
     )
-
-
-def quieten() -> None:
-    """Keep Paddle from writing on stderr what it does; before it is imported."""
-    os.environ.setdefault("GLOG_minloglevel", "2")
 
 
 def cpu_seconds() -> float:

@@ -1,11 +1,13 @@
-"""Activations of several nets at once, on disk: a deep net's are hundreds of megabytes, and there are seven nets.
+"""Weights and activations of several nets, on disk: a deep net's are hundreds of megabytes, and there are seven nets.
 
-One file a net and input, values one after the other; what is read is read once, when the oracle computes its partner.
+WeightsOnDisk    one file, mapped; all nets are given the same views on it, and between two nets its memory is free
+ValuesOnDisk     one file a net and input, values one after the other; each is read once, when the oracle computes
+                 its partner
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,45 @@ from typing import Any
 
 import numpy as np
 
+from facecvt.converters.formats.mapped import MappedFile, MappedTensor
 from facecvt.parity_tests.parity_report.native import NumpyArray, OnValue
+
+ALIGNMENT = 64  # bytes
+
+
+class WeightsOnDisk(Mapping[str, NumpyArray]):
+    """Arrays by name, written to a file and mapped.
+
+    Args:
+        path: the file; whoever made its folder removes it.
+        arrays: any dtypes and shapes.
+    """
+
+    def __init__(self, path: Path, arrays: Mapping[str, NumpyArray]) -> None:
+        places = {}
+        with open(path, "wb") as file:
+            for name, array in arrays.items():
+                file.write(bytes(-file.tell() % ALIGNMENT))
+                places[name] = file.tell()
+                np.ascontiguousarray(array).tofile(file)
+        self._file = MappedFile(path)
+        self._tensors = {
+            name: MappedTensor(self._file, places[name], array.dtype, array.shape) for name, array in arrays.items()
+        }
+
+    def __getitem__(self, name: str) -> NumpyArray:
+        """A read-only view on the file."""
+        return self._tensors[name].numpy()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def forget(self) -> None:
+        """Give the memory of all arrays back to the system; views on them stay good."""
+        self._file.forget(0, self._file.size)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ One thread computes in it, so that its figures depend neither on the number of c
 the frameworks are loaded once for many architectures. It speaks JSON, one object a line:
 
     in   {"patterns": [...], "frameworks": [...], "quick": bool, "seed": N, "shard": null}     one architecture
-    out  {"result": the document of parity.json}
+    out  {"result": the document of parity.json, "resident_mb": MB that the process has now}
     out  {"error": TEXT}                                                                      a bug in facecvt
 
 What the frameworks write to stdout goes to stderr. The process ends when its stdin does.
@@ -20,9 +20,11 @@ import sys
 import traceback
 from typing import Any, TextIO
 
+from facecvt.parity_tests.memory import give_back_memory
 from facecvt.parity_tests.parity_report.result import Settings
 from facecvt.parity_tests.parity_report.result_json import document_of
 from facecvt.parity_tests.parity_report.suite import parity
+from facecvt.parity_tests.peak_memory import resident_mb
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
@@ -33,6 +35,8 @@ def serve(requests: TextIO, answers: TextIO) -> None:
         settings = Settings(**given)
         try:
             answer: dict[str, Any] = {"result": document_of(parity(settings))}
+            give_back_memory()
+            answer["resident_mb"] = resident_mb()
         except Exception:  # it goes to the process that asked
             answer = {"error": traceback.format_exc()}
         gc.freeze()  # what the frameworks keep needs no second look

@@ -1,24 +1,27 @@
 """Architectures in processes of their own, as many at a time as there are jobs and memory for.
 
 The dearest is run first. One that would, by its weights, take all processes together beyond MEMORY waits until others
-have ended; a process that has become large ends, and a new one takes its place. A process that dies is told with the
-architecture that it ran, which then counts as not run; the others go on.
+have ended; a process that stays large ends, and a new one takes its place. A process that dies is told with the
+architecture that it ran, which then counts as not run; the others go on. What processes leave on disk is removed.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import IO, Any
 
+from facecvt.parity_tests.framework_environment import framework_environment
 from facecvt.parity_tests.parity_report.result import ArchitectureResult, ParityResult, Settings
 from facecvt.parity_tests.parity_report.result_json import result_of
 from facecvt.reference_models.costs import costs
@@ -27,7 +30,7 @@ from facecvt.reference_models.spec import ArchitectureSpec
 WORKER = "facecvt.parity_tests.parity_report.worker"
 MEMORY = 4000.0  # MB
 LEAST, PER_WEIGHTS = 900.0, 5.6  # MB that a process takes, and MB for each of the weights; measured, rounded up
-LARGE = 1500.0  # MB of its peak beyond which a process is not used again
+LARGE = 1200.0  # MB that a process still has when it is done, beyond which it is not used again
 LAST_BYTES = 2000
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
@@ -50,16 +53,22 @@ class Done:
 
 
 class WorkerProcess:
-    """One process and what it says on stderr."""
+    """One process, what it says on stderr, and a folder for its files that goes with it.
+
+    Attributes:
+        resident_mb: MB that it had after its last answer.
+    """
 
     def __init__(self) -> None:
+        self.resident_mb = 0.0
+        self._folder = tempfile.TemporaryDirectory(prefix="facecvt-parity-")
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - until close
         self._process = subprocess.Popen(
             [sys.executable, "-m", WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env={**os.environ, **ONE_THREAD, "GLOG_minloglevel": "2"},
+            env={**framework_environment(), **os.environ, **ONE_THREAD, "TMPDIR": self._folder.name},
             text=True,
             encoding="utf-8",
         )
@@ -88,6 +97,7 @@ class WorkerProcess:
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise RuntimeError(f"{', '.join(settings.patterns)}: {answer['error']}")
+        self.resident_mb = answer["resident_mb"]
         return result_of(answer["result"])
 
     def close(self) -> None:
@@ -100,6 +110,21 @@ class WorkerProcess:
                     stream.close()
                 except BrokenPipeError:  # what was not sent to a process that died
                     continue
+        self._folder.cleanup()
+
+
+@dataclass(eq=False)
+class Span:
+    """One architecture in a process, and what the process had at most until it began another, or ended."""
+
+    begin: float
+    end: float = math.inf
+    peak_mb: float = 0.0
+
+
+def greatest_together(spans: Sequence[Span]) -> float:
+    """The greatest sum of the peaks of spans that overlap: at the beginning of one of them."""
+    return max((sum(s.peak_mb for s in spans if s.begin <= at.begin < s.end) for at in spans), default=0.0)
 
 
 def need_mb(arch: ArchitectureSpec) -> float:
@@ -127,7 +152,8 @@ def run_in_workers(
     waiting = sorted(chosen, key=lambda arch: -costs(arch).multiply_adds)
     answers: queue.Queue[tuple[ArchitectureSpec, WorkerProcess, ParityResult | str | Exception]] = queue.Queue()
     running: dict[str, float] = {}
-    peaks: dict[WorkerProcess, float] = {}
+    spans: list[Span] = []
+    last: dict[WorkerProcess, Span] = {}
     with _all_ended() as alive:
         idle: list[WorkerProcess] = []
         while waiting or running:
@@ -136,9 +162,12 @@ def run_in_workers(
                 arch = fitting[0]
                 waiting.remove(arch)
                 worker = idle.pop() if idle else start()
+                if worker in last:
+                    last[worker].end = time.monotonic()
                 alive.add(worker)
                 running[arch.name] = need_mb(arch)
-                peaks.setdefault(worker, 0.0)
+                last[worker] = Span(time.monotonic())
+                spans.append(last[worker])
                 threading.Thread(target=_ask, args=(arch, worker, settings, answers), daemon=True).start()
                 continue
             if progress is not None:
@@ -152,14 +181,14 @@ def run_in_workers(
             else:
                 done.found[arch.name] = answer.architectures[0]
                 done.cpu_seconds[arch.name] = answer.run["cpu_seconds"]
-                peaks[worker] = max(peaks[worker], answer.run["peak_memory_mb"])
-                done.peak_memory_mb = max(done.peak_memory_mb, sum(peaks.values()))
-            if isinstance(answer, str) or peaks[worker] > LARGE:
+                last[worker].peak_mb = answer.run["peak_memory_mb"]
+            if isinstance(answer, str) or worker.resident_mb > LARGE:
                 worker.close()
                 alive.discard(worker)
-                del peaks[worker]
+                last.pop(worker).end = time.monotonic()
             else:
                 idle.append(worker)
+    done.peak_memory_mb = greatest_together(spans)
     return done
 
 

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from facecvt.converters.errors import FrameworkMissingError
+from facecvt.parity_tests.framework_environment import framework_environment
 from facecvt.parity_tests.runtimes.runtime import Capture, NumpyArray, RunFailedError, Runtime, named_outputs
 
 PIP_COMMAND = "pip install paddlepaddle==3.3.1"
@@ -51,7 +52,7 @@ class PaddleRuntime(Runtime):
         if importlib.util.find_spec("paddle") is None:
             raise FrameworkMissingError("paddle", f"run {self.program}", PIP_COMMAND)
         pir = self.program.suffix == ".json"
-        environment = {**os.environ, "FLAGS_enable_pir_api": "1" if pir else "0", "GLOG_minloglevel": "2"}
+        environment = {**framework_environment(), **os.environ, "FLAGS_enable_pir_api": "1" if pir else "0"}
         self._folder = tempfile.TemporaryDirectory(prefix="facecvt-paddle-")
         self._log = open(Path(self._folder.name) / "stderr.txt", "w+", encoding="utf-8")  # noqa: SIM115 - until _close
         self._process = subprocess.Popen(
