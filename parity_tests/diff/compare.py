@@ -8,9 +8,10 @@ inputs, and when each layer of B by itself, fed what A computes, is within its o
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 
 from facecvt import __version__
@@ -19,7 +20,7 @@ from facecvt.converters.formats.atomic import refuse_existing
 from facecvt.parity_tests.diff.difference import Difference, Divergence
 from facecvt.parity_tests.diff.explain import explained
 from facecvt.parity_tests.diff.given_inputs import Inputs, given_runs
-from facecvt.parity_tests.diff.localise import faults
+from facecvt.parity_tests.diff.localise import Fault, faults
 from facecvt.parity_tests.diff.model import Model, Side, open_pair
 from facecvt.parity_tests.diff.outputs import output_cause
 from facecvt.parity_tests.diff.own_error import OwnErrors
@@ -89,7 +90,7 @@ def diff(
 def diff_sides(
     a: Side,
     b: Side,
-    plan: InputPlan,
+    plan: InputPlan | FeedPlan,
     *,
     layers: str | None = None,
     isolate: bool = False,
@@ -97,8 +98,16 @@ def diff_sides(
     repro: str | Path | None = None,
     progress: Progress | None = None,
     reference: Reference | None = None,
+    first_of: Callable[[Fault], bool] | None = None,
 ) -> Difference:
-    """:func:`diff` of models that are open; ``reference``: A's oracles, where they are too."""
+    """:func:`diff` of models that are open.
+
+    Args:
+        a, b: the models.
+        plan: what to make up as inputs; or the runs themselves.
+        reference: A's oracles, where they are open too.
+        first_of: look into the first layer at fault of which this holds, and into no other.
+    """
     pair = SideBySide(a, b, reference)
     divergences: list[Divergence] = []
     own: OwnErrors | None = None
@@ -107,7 +116,10 @@ def diff_sides(
         found = pair.compare([])
     else:
         try:
-            runs = given_runs(pair, inputs) if inputs is not None else pair.feeds(plan)
+            if inputs is not None:
+                runs = given_runs(pair, inputs)
+            else:
+                runs = pair.feeds(plan) if isinstance(plan, InputPlan) else plan
         except NotComparableError as error:
             found = Verification("not_comparable", (str(error),), unmapped=pair.alignment.unmapped)
         else:
@@ -118,8 +130,10 @@ def diff_sides(
                 own, found = None, without_own(found)
             if own is not None and found.verdict == "differ":
                 _, _, fed, its = runs[0]
-                at_fault = list(faults(found.layers, own.metrics, floors, a.graph, b.graph, pair.provenance))
-                for divergence, layer in explained(pair, at_fault, fed, its):
+                at_fault = faults(found.layers, own.metrics, floors, a.graph, b.graph, pair.provenance)
+                if first_of is not None:
+                    at_fault = islice(filter(first_of, at_fault), 1)
+                for divergence, layer in explained(pair, list(at_fault), fed, its):
                     divergences.append(divergence)
                     if repro is not None and layer is not None:
                         write_repro(repro, divergence, layer)

@@ -29,6 +29,12 @@ class Cause:
     after: float
     step: str | None = None
 
+    @property
+    def proof(self) -> str:
+        """The experiment in words."""
+        after = f"{self.after:.1e}" if self.after else "0"
+        return f"with that put right its own error is {after}, before it was {self.before:.1e}"
+
 
 @dataclass(frozen=True)
 class Divergence:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from facecvt.converters.errors import FacecvtError
 from facecvt.parity_tests.memory import give_back_memory
+from facecvt.parity_tests.parity_report.causes import Scene, of_failed, with_cause
 from facecvt.parity_tests.parity_report.checks import (
     check_depends,
     check_extremes,
@@ -47,6 +48,7 @@ from facecvt.parity_tests.parity_report.onnx_model import OnnxNet, OwnLayers, ma
 from facecvt.parity_tests.parity_report.result import (
     ArchitectureResult,
     CheckResult,
+    Divergence,
     InputInfo,
     LayerInfo,
     PairResult,
@@ -264,8 +266,18 @@ class ArchitectureRun:
             pairs=tuple(every),
             layers=tuple(layers),
             checks=tuple(sorted(checks, key=lambda check: order.index(check.side))),
-            first_divergence=first_divergence(layers, pairs, gathered.weights, command),
+            first_divergence=self._first_divergence(layers, pairs, gathered, command),
         )
+
+    def _first_divergence(
+        self, layers: Sequence[LayerInfo], pairs: Sequence[PairResult], gathered: _Gathered, command: str
+    ) -> Divergence | None:
+        """The first layer at fault with its cause; what looks for causes runs only where something differs."""
+        scene = Scene(self.arch, self.arrays, self.feeds, self.basis, self.folder, self.open_net, command)
+        found = first_divergence(layers, pairs, gathered.weights, command)
+        if found is None:
+            return of_failed(scene, gathered.failed)
+        return with_cause(scene, found, layers, pairs)
 
     def _checks_of_outputs(self, gathered: _Gathered, layers: Sequence[LayerInfo]) -> list[CheckResult]:
         measured = gathered.measured

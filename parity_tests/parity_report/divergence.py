@@ -1,8 +1,9 @@
-"""The first layer that is off while what it is computed from agrees, and why, where that can be proven.
+"""The first layer that is off while what it is computed from agrees, and what the figures say of why.
 
 A side is held against the oracle; without one, against the first side that ran. Of all sides the one whose layer comes
-first in the listing is named. Proven is a cause where the layer's weights, read back from the side, are not the seeded
-ones; and, for an ONNX model, that the layer is off by itself where teacher forcing says so.
+first in the listing is named. Read off the figures is that the layer's weights, read back from the side, are not the
+seeded ones; and, for an ONNX model, that the layer is off by itself where teacher forcing says so. What was done to it
+is found by :mod:`facecvt.parity_tests.parity_report.causes`.
 """
 
 from __future__ import annotations

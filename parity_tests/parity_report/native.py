@@ -70,6 +70,10 @@ class NativeNet(ABC):
     def export(self, folder: Path) -> Path:
         """Save it as the framework's users do; returns the file to convert."""
 
+    def program(self) -> Any:
+        """The net as code that facecvt can read, where the saved files hold its weights alone; else None."""
+        return None
+
 
 def with_common_eps(arch: ArchitectureSpec) -> ArchitectureSpec:
     """The architecture with the eps of its PyTorch upstream in every framework."""

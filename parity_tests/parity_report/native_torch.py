@@ -66,3 +66,6 @@ class Net(NativeNet):
         path = folder / "weights.pth"
         torch.save(self._net.state_dict(), path)
         return path
+
+    def program(self) -> torch.nn.Module:
+        return self._net

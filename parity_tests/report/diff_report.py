@@ -144,10 +144,7 @@ def divergence_lines(found: Difference) -> list[str]:
     lines += [f"  {text}" for text in structure(found)]
     if found.cause is not None:
         lines.append(f"  cause: {found.cause.name}: {found.cause.detail}")
-        lines.append(
-            f"  proof: with that put right its own error is {scientific(found.cause.after)}, "
-            f"before it was {scientific(found.cause.before)}"
-        )
+        lines.append(f"  proof: {found.cause.proof}")
     return lines
 
 
