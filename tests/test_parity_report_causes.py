@@ -24,6 +24,7 @@ from facecvt.parity_tests.diff import model as diff_model
 from facecvt.parity_tests.parity_report import architecture, causes, suite
 from facecvt.parity_tests.parity_report.architecture import ArchitectureRun
 from facecvt.parity_tests.parity_report.causes import Scene, of_failed
+from facecvt.parity_tests.parity_report.divergence import command_of
 from facecvt.parity_tests.parity_report.native import open_native, with_common_eps
 from facecvt.parity_tests.parity_report.onnx_model import make
 from facecvt.parity_tests.parity_report.result import ArchitectureResult, Settings
@@ -159,6 +160,7 @@ def test_a_cause_in_the_reports(
     assert first is not None
     assert (first.side, first.layer, first.cause) == ("onnx_mxnet", listed("BatchNormalization"), "epsilon")
     assert first.own_rel_rmse == pytest.approx(first.rel_rmse, rel=0.01)
+    assert first.command == f"facecvt parity {SMALL} --seed 0 --frameworks mxnet,onnx --quick -v"
     evidence = (
         "epsilon is 0.001 where A has 1e-05; with that put right its own error is 0, "
         f"before it was {first.own_rel_rmse:.1e}"
@@ -250,3 +252,11 @@ class Trial:
 def test_what_is_held_against_what(trial: Trial) -> None:
     found = causes.trials(trial.side, trial.against, trial.basis)
     assert [f"{a.kind} {a.framework}/{b.kind} {b.framework}" for a, b in found] == trial.forms
+
+
+def test_what_shows_it_again() -> None:
+    every = sides_of(("torch", "paddle", "mxnet", "onnx"))
+    assert command_of("r50", 3, every, inputs_of(False)) == "facecvt parity r50 --seed 3 -v"
+    some = sides_of(("torch", "paddle"))
+    expected = "facecvt parity r50 --seed 0 --frameworks torch,paddle --quick -v"
+    assert command_of("r50", 0, some, inputs_of(True)) == expected

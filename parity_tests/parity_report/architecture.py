@@ -26,7 +26,7 @@ from facecvt.parity_tests.parity_report.checks import (
     sha256_of,
     weights_of,
 )
-from facecvt.parity_tests.parity_report.divergence import first_divergence
+from facecvt.parity_tests.parity_report.divergence import command_of, first_divergence
 from facecvt.parity_tests.parity_report.exact import ExactNet, open_exact
 from facecvt.parity_tests.parity_report.judged import computed_outputs, coverage_of, judge_pairs, layers_of
 from facecvt.parity_tests.parity_report.measured import (
@@ -244,7 +244,7 @@ class ArchitectureRun:
         checks = [*gathered.checks, *self._checks_of_outputs(gathered, layers)]
         order = [side.id for side in self.sides]
         every = _with_those_not_run(pairs, self.sides, gathered.failed)
-        command = f"facecvt parity {self.asked.name} --seed {self.seed} -v"
+        command = command_of(self.asked.name, self.seed, self.sides, self.infos)
         reasons = [f"{pair.key}: {pair.reason}" for pair in every if pair.verdict != "agree"]
         reasons += [f"{check.side}, {check.check}: {check.detail}" for check in checks if check.verdict != "agree"]
         row = model_row(self.asked)

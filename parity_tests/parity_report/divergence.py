@@ -10,13 +10,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from facecvt.parity_tests.parity_report.native import FRAMEWORKS
 from facecvt.parity_tests.parity_report.result import (
     Divergence,
+    InputInfo,
     LayerInfo,
     PairResult,
+    SideInfo,
     WeightsOfSide,
 )
+from facecvt.parity_tests.parity_report.runs import inputs_of
 from facecvt.parity_tests.tolerance import K
+
+
+def command_of(name: str, seed: int, sides: Sequence[SideInfo], infos: tuple[InputInfo, ...]) -> str:
+    """What shows the divergences of an architecture again.
+
+    Args:
+        name: of the architecture.
+        seed: of weights and inputs.
+        sides: those that were asked for.
+        infos: inputs.
+    """
+    asked = [side.id for side in sides if side.id in FRAMEWORKS]
+    asked += ["onnx"] if any(side.id.startswith("onnx_") for side in sides) else []
+    words = ["facecvt parity", name, f"--seed {seed}"]
+    words += [f"--frameworks {','.join(asked)}"] if asked != [*FRAMEWORKS, "onnx"] else []
+    words += ["--quick"] if infos == inputs_of(quick=True) else []
+    return " ".join([*words, "-v"])
 
 
 def first_divergence(
