@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facecvt.converters.passes.infer_shapes import ShapeMismatchError
 from facecvt.parity_tests.diff.compare import diff
 from facecvt.parity_tests.diff.difference import Difference
+from facecvt.parity_tests.diff.model import open_side
 from facecvt.parity_tests.support.small_net import Node, SmallNet, small_net
 
 Fault = Callable[[SmallNet], None]
@@ -202,3 +204,30 @@ def test_a_model_without_weights_is_not_comparable(folder: Path) -> None:
     net = SmallNet([Node("Relu", ["data"], "half"), Node("Sigmoid", ["half"], "embedding")])
     found = diff(net.write(folder / "w.onnx"), folder / "w.onnx")
     assert (found.verdict, found.exit_code) == ("not_comparable", 5)
+
+
+@pytest.mark.parametrize(
+    ("edit", "layer", "cause", "misfit"),
+    [
+        (attribute("conv2", "pads", [0, 0, 0, 0]), "conv2", "pads", "Add 'node_sum': sizes 6 and 8 do not fit"),
+        (
+            lambda net: net.remove("pool0"),
+            "pool1",
+            "left out: pool0",
+            "Gemm 'node_fc': 512 features meet a weight for 128",
+        ),
+    ],
+)
+def test_sizes_that_do_not_fit_each_other(folder: Path, edit: Fault, layer: str, cause: str, misfit: str) -> None:
+    """No runtime opens such a file and no conversion takes it; which layer is wrong, and why, is told all the same."""
+    found = with_fault(folder, edit)
+    assert (found.verdict, found.exit_code) == ("differ", 1)
+    assert found.fault is not None
+    assert (found.fault.a, found.fault.own.rel_rmse) == (layer, np.inf)
+    assert found.cause is not None
+    assert (found.cause.name, found.cause.after) == (cause, 0.0)
+    (warning,) = found.verification.warnings
+    assert warning.startswith(f"in B sizes do not fit each other: {misfit}")
+    with pytest.raises(ShapeMismatchError, match=misfit), open_side(folder / "b.onnx"):
+        pass
+    assert diff(folder / "a.onnx", folder / "a.onnx").verification.warnings == ()

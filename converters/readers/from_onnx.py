@@ -20,7 +20,7 @@ from facecvt.converters.graph import Builder, FileTensor, Graph, constant, name_
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops.registry import rule_for
 from facecvt.converters.ops.value_facts import element_type
-from facecvt.converters.passes.infer_shapes import infer_nodes
+from facecvt.converters.passes.infer_shapes import ShapeMismatchError, infer_nodes
 from facecvt.converters.passes.input_shapes import describe_inputs
 from facecvt.converters.passes.pipeline import run_passes
 from facecvt.converters.recorded_contract import recall_from_metadata
@@ -32,7 +32,11 @@ NEWEST_OPSET = 28  # ONNX's own node tests of that opset are what the rules are 
 
 
 def read_onnx(
-    path: str | Path, input_shapes: Mapping[str, Sequence[int | str]] | None = None, proto: Any = None
+    path: str | Path,
+    input_shapes: Mapping[str, Sequence[int | str]] | None = None,
+    proto: Any = None,
+    *,
+    misfits: list[str] | None = None,
 ) -> Graph:
     """Build the canonical graph of an ONNX model.
 
@@ -40,10 +44,13 @@ def read_onnx(
         path: the ``.onnx`` file.
         input_shapes: shapes that replace those the file declares for its inputs.
         proto: the ``onnx.ModelProto`` to read in the file's place, its data in it: the model cut short.
+        misfits: where it is given, a model whose sizes do not fit each other is read all the same, so that it can be
+            looked into; what does not fit is added, and sizes that follow from it are not known.
 
     Raises:
         FormatError: the file is not an ONNX model.
         UnsupportedOperatorsError: some operators have no rule; all are listed.
+        ShapeMismatchError: sizes do not fit each other, and ``misfits`` is not given.
     """
     path = Path(path)
     model = load_model(path, proto)
@@ -108,7 +115,12 @@ def read_onnx(
             raise UnsupportedOperatorsError(path, {node.op_type: [name]})
         result = rule(op, builder)
         op.check_all_read()
-        infer_nodes(builder.take_new_nodes())
+        try:
+            infer_nodes(builder.take_new_nodes())
+        except ShapeMismatchError as error:
+            if misfits is None:
+                raise
+            misfits.append(str(error))
         outputs = list(result) if isinstance(result, (list, tuple)) else [result]
         for lost in node.outputs[len(outputs) :]:
             if lost.name and (lost.uses() or lost.is_graph_output()):

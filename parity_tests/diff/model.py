@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from facecvt.converters.conversion import read_source
 from facecvt.converters.errors import ConversionError, FacecvtError, UsageError
 from facecvt.converters.formats.detect import detect
+from facecvt.converters.formats.model_files import OnnxFiles
 from facecvt.converters.graph import Graph
+from facecvt.converters.passes.infer_shapes import ShapeMismatchError
 from facecvt.parity_tests.proven import Source, found_source, torch_code, torch_reader
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class Side:
         graph: its canonical graph.
         files: its files.
         located: the same as the record of its format says what each of them is.
+        misfits: what does not fit each other in it, where it was opened all the same.
         runtime: makes what runs it, where that is not its format's own runtime as it is by default.
     """
 
@@ -43,6 +46,7 @@ class Side:
     graph: Graph
     files: tuple[Path, ...]
     located: Any = None
+    misfits: tuple[str, ...] = ()
     runtime: Callable[[], Runtime] | None = None
 
 
@@ -52,6 +56,7 @@ def open_side(
     framework: str | None = None,
     *,
     inputs: Mapping[str, Sequence[int | str]] | None = None,
+    may_misfit: bool = False,
 ) -> Iterator[Side]:
     """Open a model for as long as the block lasts.
 
@@ -60,6 +65,7 @@ def open_side(
             reference architecture; ``package.module:factory``; or an ``nn.Module``, which is copied.
         framework: where the path leaves it open.
         inputs: shapes of inputs by name, where the model holds none.
+        may_misfit: open an ONNX file also where its sizes do not fit each other.
 
     Raises:
         UsageError: nothing of that name, or neither path nor module.
@@ -78,8 +84,11 @@ def open_side(
         return
     framework = framework or ("torch" if torch_code(str(spelling)) is not None else detect(spelling))
     with found_source(spelling, framework, None, "", "onnx", True) as source:
-        model, graph = read_side(source, framework, inputs)
-        yield Side(str(spelling), framework, model, graph, tuple(source.files.files()), source.files)
+        misfits: list[str] = []
+        model, graph = read_side(source, framework, inputs, misfits if may_misfit else None)
+        yield Side(
+            str(spelling), framework, model, graph, tuple(source.files.files()), source.files, misfits=tuple(misfits)
+        )
 
 
 @contextmanager
@@ -107,11 +116,34 @@ def open_pair(
             theirs = opened.enter_context(open_side(b, frameworks[1], inputs=inputs))
             yield _with_sizes_of(theirs, a, frameworks[0], opened, error), theirs
             return
+        yield ours, opened_against(ours, b, opened, frameworks[1], inputs)
+
+
+def opened_against(
+    a: Side,
+    b: Model,
+    opened: ExitStack,
+    framework: str | None = None,
+    inputs: Mapping[str, Sequence[int | str]] | None = None,
+) -> Side:
+    """Open B once A is: it may take A's sizes, and an ONNX file whose sizes do not fit each other is opened too.
+
+    Args:
+        a: the reference.
+        b, framework, inputs: as in :func:`open_side`.
+        opened: closes it.
+
+    Raises:
+        UsageError: nothing of that name.
+        ConversionError: it cannot be read.
+    """
+    try:
+        return opened.enter_context(open_side(b, framework, inputs=inputs))
+    except (ConversionError, UsageError) as error:
         try:
-            theirs = opened.enter_context(open_side(b, frameworks[1], inputs=inputs))
-        except (ConversionError, UsageError) as error:
-            theirs = _with_sizes_of(ours, b, frameworks[1], opened, error)
-        yield ours, theirs
+            return _with_sizes_of(a, b, framework, opened, error)
+        except ShapeMismatchError:
+            return opened.enter_context(open_side(b, framework, inputs=inputs, may_misfit=True))
 
 
 def _with_sizes_of(other: Side, spelling: Model, framework: str | None, opened: ExitStack, error: FacecvtError) -> Side:
@@ -123,8 +155,17 @@ def _with_sizes_of(other: Side, spelling: Model, framework: str | None, opened: 
         raise error from None
 
 
-def read_side(source: Source, framework: str, inputs: Mapping[str, Sequence[int | str]] | None) -> tuple[Any, Graph]:
-    """The record and the canonical graph of a model that was found."""
+def read_side(
+    source: Source,
+    framework: str,
+    inputs: Mapping[str, Sequence[int | str]] | None,
+    misfits: list[str] | None = None,
+) -> tuple[Any, Graph]:
+    """The record and the canonical graph of a model that was found; ``misfits`` as for an ONNX file's reader."""
+    if isinstance(source.files, OnnxFiles) and misfits is not None:
+        from facecvt.converters.readers.from_onnx import read_onnx
+
+        return source.files.model, read_onnx(source.files.model, inputs, misfits=misfits)
     if framework != "torch":
         return read_source(framework, source.files, inputs)
     return torch_reader(source, None, inputs)()

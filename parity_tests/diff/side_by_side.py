@@ -140,15 +140,18 @@ class SideBySide:
             tuple(dict.fromkeys(batch for _, batch, _, _ in runs)), tuple(dict.fromkeys(kind for kind, _, _, _ in runs))
         )
         try:
-            with self.theirs.opened() as theirs:
-                for done, run in enumerate(runs):
-                    if progress is not None:
-                        progress("comparing", done, len(runs))
-                    self._run_once(theirs, *run, evidence)
+            try:
+                with self.theirs.opened() as theirs:
+                    for done, run in enumerate(runs):
+                        if progress is not None:
+                            progress("comparing", done, len(runs))
+                        self._run_once(theirs, *run, evidence)
+            except RunFailedError as error:
+                evidence.failures.append(str(error))
+                for kind, batch, fed, _ in runs if not self.shapes else ():  # B cannot even be opened
+                    self._measure_floors(kind, batch, fed, evidence)
         except FrameworkMissingError as error:
             return not_verified(str(error), error.command)
-        except RunFailedError as error:
-            evidence.failures.append(str(error))
         except (ConversionError, UsageError) as error:
             return Verification("not_comparable", (f"the oracle cannot evaluate A: {error}",))
         evidence.warnings += self.theirs.warnings

@@ -76,7 +76,7 @@ class TheirRuntime:
         shown: names of B's values that can be taken.
         output_names: of B's outputs, in order.
         ran_by: what ran it, with its version; set when it is opened.
-        warnings: why it was not B's own framework.
+        warnings: why it was not B's own framework; and what keeps B from running, where that is known.
         cheap_taps: whether taking values a few at a time costs no more memory than taking them at once.
 
     Raises:
@@ -85,7 +85,7 @@ class TheirRuntime:
 
     def __init__(self, side: Side) -> None:
         self.side = side
-        self.warnings: list[str] = []
+        self.warnings = [f"in B sizes do not fit each other: {misfit}" for misfit in side.misfits]
         self.cheap_taps = side.source_framework == "onnx"
         self._oracle: Oracle | None = None
         if side.source_framework == "onnx":
