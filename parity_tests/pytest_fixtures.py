@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from facecvt.parity_tests.framework_environment import settle_framework_environment
-from facecvt.parity_tests.support.measured_figures import FigureTeller, summarised
+from facecvt.parity_tests.measured_figures import FigureTeller, summarised
 
 settle_framework_environment()
 PROJECT = Path(__file__).resolve().parents[1]
@@ -69,9 +69,9 @@ def mxnet_module() -> ModuleType:
 
 
 @pytest.fixture
-def figure(record_property: Any) -> FigureTeller:
+def figure(request: pytest.FixtureRequest) -> FigureTeller:
     """Tells what a test measured, for the end of the session and ``--junitxml``."""
-    return FigureTeller(record_property)
+    return FigureTeller(lambda name, value: request.node.user_properties.append((name, value)))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

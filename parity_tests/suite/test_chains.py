@@ -29,7 +29,7 @@ FAST = ("mobilefacenet", "blazeface_mediapipe_front")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in FAST)) for name in names()]
 )
-def test_a_state_comes_back_byte_for_byte(name, tmp_path, torch_module, paddle_module, mxnet_module):
+def test_a_state_comes_back_byte_for_byte(name, tmp_path, torch_module, paddle_module, mxnet_module, figure):
     start = write_reference(name, "torch", tmp_path / "start")
     model, layers = start, spec(name).layers()
     for step, (source, target) in enumerate(itertools.pairwise(AROUND)):
@@ -49,6 +49,7 @@ def test_a_state_comes_back_byte_for_byte(name, tmp_path, torch_module, paddle_m
     assert list(after) == list(before)
     for key, array in before.items():
         assert as_numpy(after[key]).tobytes() == as_numpy(array).tobytes(), key
+    figure.total("tensors byte-identical once around", len(before))
 
 
 def remove(model):
