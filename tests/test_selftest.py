@@ -35,11 +35,9 @@ def test_the_figures_on_the_small_net(ort_module: Any, capsys: pytest.CaptureFix
     found = document(capsys, 0, "--arch", RARE)
     assert found["reached"] is True
     assert found["faults"] == found["different_faults"] >= 50
-    assert found["detected"] == found["faults"] == found["localised"] + 1 == found["named"] + 1
+    assert found["detected"] == found["faults"] == found["localised"] == found["named"]
     assert (found["clean_variants"], found["false_alarms"]) == (14, 0)
-    (miss,) = found["misses"]  # the reader refuses the model, at a layer behind that without padding
-    assert (miss["fault"], miss["detected"], miss["localised"]) == ("pad dropped", True, False)
-    assert miss["verdict"].startswith("refused: Gemm")
+    assert found["misses"] == []
     assert {"net", "fault", "reason"} == set(found["not_injectable"][0])
 
 
