@@ -1,10 +1,11 @@
 """Converts every real model in every direction, verifies each, and fills docs/real-models.md and README.md.
 
-    python benchmarks/real_models.py [--only TEXT] [--again]
+    python benchmarks/real_models.py [--only TEXT] [--again] [--page]
 
 The models are those of ``facecvt.parity_tests.support.real_models``; they lie in ../shared/models, or where
 FACECVT_REAL_MODELS says. What stands in the page and agrees is not run again, so a run may be stopped and taken up;
-``--again`` runs it anew. Exit status 1 where a verdict is not "agree" or a figure is beyond its goal.
+``--again`` runs it anew, ``--page`` only writes the page again. Exit status 1 where a verdict is not "agree" or a
+figure is beyond its goal.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,7 +122,24 @@ def summary(rows: dict[tuple[str, str], Row]) -> str:
         f"{sum(row.passed for row in shown)} of {len(shown)} conversions of {len(REAL_MODELS)} models agree with "
         f"rel-RMSE <= {LARGEST_REL_RMSE:g} and 1 - cos <= {LARGEST_ONE_MINUS_COS:g}"
     )
-    return f"{words}; {len(wanted) - len(shown)} were not run." if len(shown) < len(wanted) else f"{words}."
+    if len(shown) < len(wanted):
+        words += f"; {len(wanted) - len(shown)} were not run"
+    passed = [row.cells for row in shown if row.passed]
+    if passed:
+        (parametric, taps), (rel_rmse, cosine, floors) = extremes(passed)
+        words += (
+            f". Worst rel-RMSE {rel_rmse}, 1 - cos {cosine}, {floors} floors; least coverage {parametric} of the "
+            f"layers with weights, {taps} of all values"
+        )
+    return f"{words}."
+
+
+def extremes(rows: Sequence[Sequence[str]]) -> tuple[tuple[str, str], tuple[str, str, str]]:
+    """The least coverage, of layers with weights and of all values, and the worst rel-RMSE, 1 - cos and floors."""
+    shares = [[float(share.strip(" %")) for share in cells[4].split("/")] for cells in rows]
+    parametric, taps = (f"{min(share):.0f}%" for share in zip(*shares, strict=True))
+    rel_rmse, cosine, floors = (max((cells[place] for cells in rows), key=float) for place in (5, 6, 7))
+    return (parametric, taps), (rel_rmse, cosine, floors)
 
 
 def by_direction(rows: dict[tuple[str, str], Row]) -> list[str]:
@@ -135,10 +154,8 @@ def by_direction(rows: dict[tuple[str, str], Row]) -> list[str]:
         passed = [row.cells for row in own if row.passed]
         if not passed:
             continue
-        shares = [[float(share.strip(" %")) for share in cells[4].split("/")] for cells in passed]
-        least = " / ".join(f"{min(share):.0f}%" for share in zip(*shares, strict=True))
-        worst = [max((cells[place] for cells in passed), key=float) for place in (5, 6, 7)]
-        lines.append(f"| {direction} | {len(passed)} of {len(own)} | {least} | {' | '.join(worst)} |")
+        least, worst = extremes(passed)
+        lines.append(f"| {direction} | {len(passed)} of {len(own)} | {' / '.join(least)} | {' | '.join(worst)} |")
     return lines
 
 
@@ -147,13 +164,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default="", help="models whose key or title holds this text")
     parser.add_argument("--again", action="store_true", help="run what is there and agrees as well")
+    parser.add_argument("--page", action="store_true", help="run nothing; write the page from what is in it")
     options = parser.parse_args()
     models = Path(os.environ.get("FACECVT_REAL_MODELS", PROJECT.parent / "shared" / "models"))
-    if not models.is_dir():
+    if not options.page and not models.is_dir():
         print(f"error: no folder {models}; set FACECVT_REAL_MODELS to where the real models lie", file=sys.stderr)
         return 2
     rows = load()
-    for model, target in conversions():
+    for model, target in [] if options.page else conversions():
         key = key_of(model, target)
         if (options.only in model.key or options.only in model.title) and (options.again or key not in rows):
             begin = time.perf_counter()

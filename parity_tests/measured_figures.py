@@ -73,12 +73,24 @@ def summarised(told: Iterable[Told]) -> list[MeasuredFigure]:
     return sorted(found, key=lambda figure: figure.name)
 
 
+def not_passed(path: str | Path) -> list[str]:
+    """Module and name of the tests of a ``--junitxml`` that failed or were skipped."""
+    return [
+        f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name', '')}"
+        for case in ElementTree.parse(path).getroot().iter("testcase")
+        if not _passed(case)
+    ]
+
+
 def told_in_junit(path: str | Path) -> list[Told]:
     """What the tests of a ``--junitxml`` told that neither failed nor were skipped."""
     told = []
     for case in ElementTree.parse(path).getroot().iter("testcase"):
-        if any(case.find(outcome) is not None for outcome in ("failure", "error", "skipped")):
-            continue
-        for kept in case.iter("property"):
-            told.append((case.get("name", ""), kept.get("name", ""), kept.get("value", "")))
+        if _passed(case):
+            for kept in case.iter("property"):
+                told.append((case.get("name", ""), kept.get("name", ""), kept.get("value", "")))
     return told
+
+
+def _passed(case: ElementTree.Element) -> bool:
+    return all(case.find(outcome) is None for outcome in ("failure", "error", "skipped"))

@@ -9,6 +9,8 @@ from types import ModuleType
 
 import pytest
 
+from facecvt.parity_tests.measured_figures import MeasuredFigure
+from facecvt.parity_tests.parity_report.result import ArchitectureResult, Limits, ParityResult, Settings
 from facecvt.reference_models import names
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -89,3 +91,103 @@ def test_the_short_table_has_the_worst_of_each_direction(benchmark):
         real.key_of(second, target): real.Row("| b | x | agree | 9 | 98% / 100% | 1.0e-05 | 3.0e-13 | 9.5 |", True),
     }
     assert real.by_direction(rows)[2:] == ["| mxnet2onnx | 2 of 2 | 98% / 90% | 1.0e-05 | 1.0e-12 | 9.5 |"]
+
+
+def test_the_sum_of_real_models_has_the_worst_of_all(benchmark):
+    real = benchmark("real_models")
+    (first, target), (second, _) = [each for each in real.conversions() if each[1] == "onnx"][:2]
+    rows = {
+        real.key_of(first, target): real.Row("| a | x | agree | 9 | 100% / 90% | 2.0e-06 | 1.0e-12 | 1.1 |", True),
+        real.key_of(second, target): real.Row("| b | x | agree | 9 | 98% / 100% | 1.0e-05 | 3.0e-13 | 9.5 |", True),
+    }
+    assert real.summary(rows).endswith(
+        "were not run. Worst rel-RMSE 1.0e-05, 1 - cos 1.0e-12, 9.5 floors; least coverage 98% of the layers with "
+        "weights, 90% of all values."
+    )
+    assert real.summary({}).endswith("were not run.")
+
+
+def told(times: int = 102, architectures: int | None = None, gradients: float = 1.25) -> list[MeasuredFigure]:
+    """What the suites tell after a whole run, as three figures of it may be otherwise."""
+    return [
+        MeasuredFigure("boxes that are the same after suppression", 30000.0, times),
+        MeasuredFigure("corners of the same box apart, pixels", 1.5e-4, times, "a test"),
+        MeasuredFigure("tensors byte-identical once around", 9e4, architectures or len(names())),
+        MeasuredFigure("gradients of a training step in float32, x floor", gradients, 5, "a test"),
+    ]
+
+
+def test_what_the_suites_told_is_set_beside_its_goal(benchmark):
+    figures = benchmark("parity_figures")
+    boxes, chains, gradients = figures.suite_rows(told(), [])
+    assert all(row.met for row in (boxes, chains, gradients))
+    assert boxes.markdown() == (
+        "| detectors after suppression | the same boxes | 30000 boxes in 102 of 102 pictures by conversion, corners at "
+        "most 1.5e-04 pixels apart | `pytest parity_tests/suite/test_detections.py` |"
+    )
+    assert chains.reached == f"90000 tensors, {len(names())} of {len(names())} architectures"
+    assert gradients.reached == "1.25, the worst of 5 nets and heads"
+
+
+@pytest.mark.parametrize(
+    ("changes", "others", "missed"),
+    [
+        ({"times": 96}, [], [0]),
+        ({"architectures": 2}, [], [1]),
+        ({"gradients": 10.5}, [], [2]),
+        ({}, ["test_chains::test_a_state[r50]", "test_elsewhere::test_it"], [1]),
+        ({}, ["test_detections::test_a", "test_training::test_b"], [0, 2]),
+    ],
+)
+def test_suites_that_did_not_do_it_all_are_not_reached(benchmark, changes, others, missed):
+    rows = benchmark("parity_figures").suite_rows(told(**changes), others)
+    assert [place for place, row in enumerate(rows) if not row.met] == missed
+    assert all("**" in rows[place].markdown() for place in missed)
+    assert all(("1 tests did not pass" in row.reached) == (bool(others) and not row.met) for row in rows)
+
+
+def test_nothing_told_is_not_run(benchmark):
+    rows = benchmark("parity_figures").suite_rows([], [])
+    assert [(row.reached, row.met) for row in rows] == [("not run", False)] * 3
+
+
+def test_faults_are_counted_as_shares(benchmark):
+    figures = benchmark("parity_figures")
+    document = {"faults": 200, "different_faults": 81, "detected": 200, "localised": 189, "named": 160}
+    document |= {"clean_variants": 50, "false_alarms": 0}
+    rows = figures.selftest_rows(document)
+    assert [(row.reached, row.met) for row in rows] == [
+        ("0 of 50", True),
+        ("81; 200 over all nets", True),
+        ("100.0% (200 of 200)", True),
+        ("94.5% (189 of 200)", False),
+        ("80.0% (160 of 200)", True),
+    ]
+    worse = figures.selftest_rows(document | {"different_faults": 39, "clean_variants": 0, "faults": 0})
+    assert [row.met for row in worse] == [False] * 5
+
+
+def test_the_readme_takes_whole_runs_alone(benchmark):
+    figures = benchmark("parity_figures")
+
+    def run(some: list[str], quick: bool = False, frameworks: tuple[str, ...] = ("torch", "paddle", "mxnet", "onnx")):
+        found = [
+            ArchitectureResult(name, "", "", "agree", (), {}, 0, 0, 0, "", (), (), (), (), (), (), ()) for name in some
+        ]
+        settings = Settings((), frameworks, quick, 0)
+        return ParityResult("agree", settings, Limits(10.0, 2e-5, 1e-10), (), (), {}, tuple(found))
+
+    every = list(names())
+    assert figures.is_whole(run(every))
+    assert not figures.is_whole(run(every[1:]))
+    assert not figures.is_whole(run(every, quick=True))
+    assert not figures.is_whole(run(every, frameworks=("torch", "onnx")))
+    assert [row.command for row in figures.parity_rows(run(every))] == ["facecvt parity"] * 10
+
+
+def test_the_readme_has_a_command_beside_every_figure():
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    block = text.partition("<!-- figures:begin -->")[2].partition("<!-- figures:end -->")[0].strip().splitlines()
+    assert block[0] == "| figure | goal | reached | command |"
+    assert len(block) > 2
+    assert all(line.endswith("` |") and line.count(" | ") == 3 for line in block[2:])

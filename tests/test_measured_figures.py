@@ -7,7 +7,13 @@ import sys
 from pathlib import Path
 
 import facecvt
-from facecvt.parity_tests.measured_figures import FigureTeller, MeasuredFigure, summarised, told_in_junit
+from facecvt.parity_tests.measured_figures import (
+    FigureTeller,
+    MeasuredFigure,
+    not_passed,
+    summarised,
+    told_in_junit,
+)
 
 TESTS = """
 import pytest
@@ -43,6 +49,8 @@ def test_a_session_ends_with_its_figures(tmp_path: Path) -> None:
         "tensors: 9 (the sum of 3)",
     ]
     assert summarised(told_in_junit(report)) == EXPECTED
+    module = "test_figures_in_here"
+    assert not_passed(report) == [f"{module}::test_that_fails", f"{module}::test_that_is_skipped"]
 
 
 def test_numbers_come_back_as_they_are() -> None:

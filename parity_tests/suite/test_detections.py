@@ -21,6 +21,7 @@ from facecvt.parity_tests.proven import convert_and_verify
 from facecvt.parity_tests.runtimes.open_target import open_target
 from facecvt.parity_tests.source import NumpyArray, open_oracle
 from facecvt.parity_tests.support.detections import (
+    PHOTOS,
     REAL_DETECTORS,
     REFERENCE_DETECTORS,
     Detector,
@@ -37,7 +38,6 @@ from facecvt.reference_models.materialise import write_reference
 if TYPE_CHECKING:
     from facecvt.converters.conversion import Conversion
 
-PHOTOS = ("images/blazeface_1face.png", "images/minifas_T1.jpg")
 FACE = np.array([42.3, 28.1, 63.6, 57.0]) / 128  # in the first of them, as a share of its sides
 FARTHEST = 1e-3  # pixels that two corners of one box may lie apart
 MODELS = {model.key: model for model in REAL_MODELS}

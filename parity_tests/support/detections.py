@@ -188,6 +188,7 @@ def decode_retinaface(outputs: Outputs, size: tuple[int, int]) -> Boxes:
     return np.concatenate(boxes), np.concatenate(scores)
 
 
+PHOTOS = ("images/blazeface_1face.png", "images/minifas_T1.jpg")  # below the folder of real models
 SMALL, LARGE, WIDE = (128, 128), (640, 640), (240, 320)
 MIDDLE = (127.0, 127.0, 127.0)
 PADDLE_DETECTION = ((123.0, 117.0, 104.0), 1 / 127.502231)
