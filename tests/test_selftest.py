@@ -13,8 +13,10 @@ import pytest
 
 import facecvt
 from facecvt.cli import main
+from facecvt.converters.errors import ConversionError
 from facecvt.parity_tests.diff.difference import Divergence
 from facecvt.parity_tests.diff.localise import Fault
+from facecvt.parity_tests.selftest import run
 from facecvt.parity_tests.selftest.result import FaultRun, Selftest, VariantRun
 from facecvt.parity_tests.selftest.run import FAULTS, RARE, selftest
 
@@ -38,6 +40,7 @@ def test_the_figures_on_the_small_net(ort_module: Any, capsys: pytest.CaptureFix
     assert found["detected"] == found["faults"] == found["localised"] == found["named"]
     assert (found["clean_variants"], found["false_alarms"]) == (14, 0)
     assert found["misses"] == []
+    assert "least norm" not in {item["fault"] for item in found["not_injectable"]}
     assert {"net", "fault", "reason"} == set(found["not_injectable"][0])
 
 
@@ -73,6 +76,19 @@ def test_a_broken_verifier_is_found_out(
     assert found[figure] < 0.5 * found["faults"]
     assert any(text.startswith(figure) for text in found["shortfalls"])
     assert len(found["misses"]) >= 40
+
+
+def test_a_model_that_is_refused_does_not_agree(ort_module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: Any) -> None:
+        raise ConversionError("not today")
+
+    monkeypatch.setattr(run, "opened_against", refuse)
+    with run.open_net(RARE) as bench:
+        fault, variant = bench.run_fault(FAULTS[0]), bench.run_variant(run.VARIANTS[0])
+    assert fault.injected
+    assert fault.verdict == "refused: not today"
+    assert (fault.detected, fault.localised, fault.named) == (True, False, False)
+    assert variant == VariantRun(RARE, "as it is", "refused", ("not today",))
 
 
 def test_the_figures_decide() -> None:

@@ -67,6 +67,14 @@ def test_row_by_row_sees_one_row_at_a_time(bench: Bench, model: Path, monkeypatc
         assert np.abs(rows - array).max() < 1e-5 * np.abs(array).max()
 
 
+def test_what_has_no_rows_is_not_put_together() -> None:
+    """BlazeFace gives its priors, which are the same whatever is fed and however many samples."""
+    priors, one, other = np.full((3, 4), 0.5), np.zeros((1, 2)), np.ones((1, 2))
+    found = otherwise_run.together([{"priors": priors, "scores": one}, {"priors": priors, "scores": other}])
+    assert np.array_equal(found["priors"], priors)
+    assert np.array_equal(found["scores"], [[0.0, 0.0], [1.0, 1.0]])
+
+
 def test_rows_that_end_up_elsewhere_raise_an_alarm(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     variant = VARIANTS_BY_NAME["batch row by row"]
     agreed = bench.run_variant(variant)

@@ -30,13 +30,11 @@ class Draft:
         graph: a copy; the weights are shared until they are replaced.
         salt: tells which of several places a fault takes.
         shapes: shape of every value of the graph as it was on the input that is run.
-        written: name of each node of the written model -> the value that it computes.
     """
 
     graph: Graph
     salt: str = ""
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    written: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, graph: Graph, salt: str = "", shapes: dict[str, tuple[int, ...]] | None = None) -> Draft:
@@ -159,10 +157,8 @@ class Draft:
         """Write the model under names that say nothing; the inputs keep theirs, the contracts go by them."""
         other = Draft.of(self.graph)
         drop_unread(other.graph.body)
-        self.written = {}
         for number, node in enumerate(other.graph.body):
             node.name = f"n{number}"
-            self.written[node.name] = self.value(node)
             for value in node.outputs:
                 value.name = (rename or renamed)(name_of(value))
         write_onnx(other.graph, path, opset, largest_message=0 if external else LARGEST_MESSAGE)

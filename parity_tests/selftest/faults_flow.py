@@ -169,9 +169,9 @@ def normalised_along(draft: Draft) -> Edited:
 
 
 def not_less_than(draft: Draft) -> Edited:
-    """The least norm is another one."""
+    """The least norm is another one, above those that occur."""
     nodes = [node for node in draft.nodes("Clip", "Max") if norm_before(node)]
-    return draft.change(draft.pick(nodes), 1, lambda least: np.full_like(least, 2.0))
+    return draft.change(draft.pick(nodes), 1, lambda least: np.full_like(least, 1e3))
 
 
 def norm_before(node: ir.Node) -> bool:

@@ -6,14 +6,12 @@ against the reference exactly as ``facecvt diff`` does.
 
     injected     in float64 the edited layer, fed right, is off by more than float32 costs there
     detected     the verdict is not "agree"
-    localised    the first divergence is the edited layer; where the model is refused, the node that the refusal names
-                 is that layer, or reads it where it was left out
+    localised    the first divergence is the edited layer; nothing is where the model is refused
     named        the cause is the fault's
 """
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -146,9 +144,7 @@ class Bench:
         try:
             found = self.hold(draft.write(self.folder / "b.onnx"))
         except FacecvtError as error:  # a model that is refused is no model that agrees
-            refused = self.refused_at(str(error), draft)
-            meant = {seen for name in layers for seen in self.read_by(name, draft)}
-            return replace(run, verdict=f"refused: {error}", found=refused, detected=True, localised=refused in meant)
+            return replace(run, verdict=f"refused: {error}", detected=True)
         named = found.cause.name if found.cause is not None else None
         first = self.first_of(found)
         return replace(
@@ -160,19 +156,6 @@ class Bench:
             localised=found.verdict != "agree" and first in {seen for name in layers for seen in self.seen(name)},
             named=found.verdict != "agree" and named == run.cause,
         )
-
-    def refused_at(self, message: str, draft: Draft) -> str | None:
-        """The layer that a refusal names; None where it names none."""
-        names = [draft.written[name] for name in re.findall(r"'(n\d+)'", message) if name in draft.written]
-        return names[0] if names else None
-
-    def read_by(self, name: str, draft: Draft) -> list[str]:
-        """A layer itself; where the model lacks it, those that read it, where the lack shows."""
-        if name in draft.written.values():
-            return [name]
-        known = {name_of(value): value for node in self.side.graph.body for value in node.outputs}
-        uses = known[name].uses() if name in known else ()
-        return [name, *(name_of(use.node.outputs[0]) for use in uses)]
 
     def run_variant(self, variant: Variant) -> VariantRun | None:
         """Hold a harmless variant against the reference; None where the net has no place for it."""
