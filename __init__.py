@@ -115,7 +115,7 @@ def inspect(
     Raises:
         facecvt.converters.errors.FacecvtError: nothing of that name, or damaged files.
     """
-    from facecvt.parity_tests.inspection import inspect_model
+    from facecvt.parity_tests.inspect_files import inspect_model
 
     return inspect_model(fspath(model), framework=framework, epoch=epoch)
 

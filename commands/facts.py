@@ -25,7 +25,7 @@ def inspect(model: str, framework: Framework | None, epoch: int | None, layers: 
 
     MODEL is what the conversions take, or a weights file alone: .params, .npz, .pdparams, .pth, .pt, .safetensors.
     """
-    from facecvt.parity_tests.inspection import inspect_model
+    from facecvt.parity_tests.inspect_files import inspect_model
 
     reporter(**shown).inspection(inspect_model(model, framework=framework, epoch=epoch), every_layer=layers)
     return 0

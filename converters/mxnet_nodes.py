@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from facecvt.converters.errors import ConversionError
 from facecvt.converters.formats.mapped import Array
 from facecvt.converters.formats.mxnet_symbol import MxnetNode
 from facecvt.converters.graph import FileTensor, Graph, NumpyArray, constant, name_of
+from facecvt.converters.mxnet_text import stem_of, text_of
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.ops.value_facts import element_type, known_rank
 from facecvt.converters.passes.infer_shapes import KEEPS_SHAPE, Dim, Shape, infer_node, shape_of
@@ -377,11 +377,6 @@ class MxnetNodes:
         )
 
 
-def stem_of(name: str) -> str:
-    """The node name whose output MXNet calls ``name``; the name itself where there is none."""
-    return name.removesuffix("_output") or name
-
-
 def merged(known: Shape | None, found: Shape) -> Shape:
     """Two accounts of one shape: numbers count more than names, names more than nothing."""
     if known is None or len(known) != len(found):
@@ -395,25 +390,3 @@ def merged(known: Shape | None, found: Shape) -> Shape:
 def dtype_name(value: ir.Value) -> str:
     """Element type of an input, float32 where it has none."""
     return "float32" if value.dtype is None else value.dtype.numpy().name
-
-
-def float_text(number: float) -> str:
-    """The shortest decimal that gives back the float32 nearest to a number."""
-    if not np.isfinite(number):
-        return str(float(number))
-    for digits in range(1, 18):
-        text = f"{number:.{digits}g}"
-        if np.float32(text) == np.float32(number):
-            return text if any(mark in text for mark in ".e") else f"{text}.0"
-    return repr(number)
-
-
-def text_of(value: Any) -> str:
-    """An attribute as MXNet writes it."""
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return str(value)
-    if isinstance(value, (list, tuple)):
-        return f"({text_of(value[0])},)" if len(value) == 1 else f"({', '.join(map(text_of, value))})"
-    if isinstance(value, (float, np.floating)):
-        return float_text(float(value))
-    return str(int(value))

@@ -217,7 +217,7 @@ REAL = {
 
 @pytest.mark.parametrize("path", REAL)
 def test_real_checkpoints(path: str, real_models: Any) -> None:
-    from facecvt.parity_tests.inspection import inspect_model
+    from facecvt.parity_tests.inspect_files import inspect_model
 
     found, wanted = inspect_model(str(real_models / path)), REAL[path]
     if wanted is None:

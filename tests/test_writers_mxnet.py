@@ -19,7 +19,7 @@ from facecvt.converters.formats.mapped import as_numpy
 from facecvt.converters.formats.mxnet_model import MxnetModel, load_mxnet, variable_roles
 from facecvt.converters.formats.mxnet_symbol import MxnetNode, MxnetSymbol, read_symbol, write_symbol
 from facecvt.converters.graph import Builder, Graph
-from facecvt.converters.mxnet_nodes import float_text, stem_of, text_of
+from facecvt.converters.mxnet_text import float_text, stem_of, text_of
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.passes.input_shapes import describe_inputs
 from facecvt.converters.writers.to_mxnet import write_mxnet
