@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from facecvt.converters.contract import InputContract
 from facecvt.converters.errors import UsageError
 from facecvt.converters.graph import Graph
-from facecvt.converters.recorded_contract import recall_from_folder
+from facecvt.converters.recorded_contract import recall_from_folder, recorded_sizes
 from facecvt.converters.targets import SOURCES, WriteOptions, writer_for
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def read_source(
             from facecvt.converters.cutting import cut_mxnet
 
             mxnet_model = cut_mxnet(mxnet_model, cut_at)
-        graph = read_mxnet(mxnet_model, input_shapes)
+        graph = read_mxnet(mxnet_model, input_shapes, recorded_sizes(files.files()))
         recall_from_folder(graph, files.files())
         return mxnet_model, graph
     if framework == "paddle":

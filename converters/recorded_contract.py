@@ -4,8 +4,9 @@
     a folder       ``facecvt.json`` beside the model has them under "inputs", and lists the files it is about
 
 A record tells what a graph cannot: the colour order, and mean and scale where the graph does not apply them. Shape and
-type are the graph's. A record is believed only where it fits: one that is damaged, is about other files, names other
-inputs or says otherwise than the graph about the normalisation inside it is left out with a warning.
+type are the graph's; only a size that an MXNet symbol leaves open is looked up here. A record is believed only where it
+fits: one that is damaged, is about other files, names other inputs or says otherwise than the graph about the
+normalisation inside it is left out with a warning.
 """
 
 from __future__ import annotations
@@ -55,13 +56,36 @@ def recall_from_folder(graph: Graph, files: Sequence[Path], *, weights_only: boo
         files: that the model was read from.
         weights_only: the files hold weights alone, so that a normalisation in the target's graph is not in this one.
     """
-    path = next((each.parent / MANIFEST for each in files if (each.parent / MANIFEST).is_file()), None)
+    path = manifest_beside(files)
     if path is None:
         return
     try:
         take_over(graph, listed_inputs(path, files), MANIFEST, weights_only=weights_only)
     except (OSError, ValueError, RecursionError) as error:
         graph.warnings.append(f"{path.name} beside {files[0].name} is left out: {error}")
+
+
+def recorded_sizes(files: Sequence[Path]) -> dict[str, tuple[int, int]]:
+    """Height and width of the images that ``facecvt.json`` beside the files of a model says it is fed, by input name.
+
+    A record that is not to be believed has none; :func:`recall_from_folder` says why.
+    """
+    path = manifest_beside(files)
+    try:
+        found = [] if path is None else [checked(record) for record in listed_inputs(path, files)]
+    except (OSError, ValueError, RecursionError):
+        return {}
+    sizes = {record.name: record.shape[2:] for record in found if record.layout == "NCHW" and len(record.shape) == 4}
+    return {
+        name: (height, width)
+        for name, (height, width) in sizes.items()
+        if isinstance(height, int) and isinstance(width, int)
+    }
+
+
+def manifest_beside(files: Sequence[Path]) -> Path | None:
+    """The ``facecvt.json`` in the folder of a file."""
+    return next((each.parent / MANIFEST for each in files if (each.parent / MANIFEST).is_file()), None)
 
 
 def listed_inputs(path: Path, files: Sequence[Path]) -> list[Any]:

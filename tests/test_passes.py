@@ -166,6 +166,43 @@ def test_the_input_size_is_deduced_from_the_fully_connected_weight(features, siz
     assert f"3x{size[0]}x{size[1]} was deduced" in graph.warnings[0]
 
 
+def network_with_reshape(*sizes: int) -> Graph:
+    builder = Builder("mxnet", "net")
+    data = builder.input("data", None, ir.DataType.FLOAT)
+    weight = builder.const(np.ones((4, 3, 3, 3)), np.float32)
+    value = builder.emit("Conv", [data, weight], strides=[2, 2], **WINDOW)
+    value = builder.emit("Transpose", [value], perm=[0, 2, 3, 1])
+    builder.output(builder.emit("Reshape", [value, builder.const(sizes, np.int64)]), "y")
+    return builder.graph
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shape"),
+    [
+        ((1, 320 * 320, 4), (1, 3, 640, 640)),  # 128x128 would fill it with 25 samples, and 112x112 with none
+        ((2, 32 * 32, 4), (2, 3, 64, 64)),
+        ((48 * 56, 4), (1, 3, 112, 96)),
+    ],
+)
+def test_a_reshape_to_fixed_sizes_fixes_the_batch_too(sizes, shape) -> None:
+    graph = network_with_reshape(*sizes)
+    settle_input_shapes(graph, {}, "net-symbol.json")
+    assert graph.contracts[0].shape == shape
+    assert f"3x{shape[2]}x{shape[3]} was deduced" in graph.warnings[0]
+    assert tuple(graph.outputs[0].shape) == sizes
+
+
+def test_a_recorded_size_comes_first_where_it_fits() -> None:
+    graph = network_with_reshape(1, 120 * 160, 4)
+    settle_input_shapes(graph, {}, "net-symbol.json", {"data": (240, 320)})
+    assert (graph.contracts[0].shape, graph.warnings) == ((1, 3, 240, 320), [])
+    graph = network_with_reshape(1, 56 * 56, 4)
+    settle_input_shapes(graph, {}, "net-symbol.json", {"data": (240, 320)})
+    assert graph.contracts[0].shape == (1, 3, 112, 112)
+    with pytest.raises(UsageError, match="another number of elements"):
+        settle_input_shapes(network_with_reshape(1, 120 * 160, 4), {}, "net-symbol.json")
+
+
 def test_without_such_a_layer_height_and_width_stay_dynamic() -> None:
     graph = network_with_features(None)
     settle_input_shapes(graph, {}, "net-symbol.json")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
@@ -168,3 +169,29 @@ def test_a_half_file_and_the_class_of_an_architecture_keep_it(tmp_path: Path) ->
     assert (bare.conversion.contracts[0].mean, bare.conversion.contracts[0].scale) == (contract.mean, contract.scale)
     assert not bare.conversion.contracts[0].in_graph
     assert not [text for text in bare.conversion.warnings if "left out" in text]
+
+
+def test_a_size_that_a_symbol_leaves_open_is_the_recorded_one(tmp_path: Path) -> None:
+    """240x320 is no size that faces have; without the record nothing tells it."""
+    nodes = [
+        onnx.helper.make_node("Conv", ["data", "w"], ["c"], "c", strides=[2, 2], pads=[1, 1, 1, 1]),
+        onnx.helper.make_node("Reshape", ["c", "s"], ["y"], "y"),
+    ]
+    weights = {"w": np.ones((4, 3, 3, 3), np.float32), "s": np.array([1, 4, 120 * 160])}
+    float32 = onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        nodes,
+        "net",
+        [onnx.helper.make_tensor_value_info("data", float32, [1, 3, 240, 320])],
+        [onnx.helper.make_tensor_value_info("y", float32, [1, 4, 120 * 160])],
+        [onnx.numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    opset = [onnx.helper.make_opsetid("", 13)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "net.onnx")
+    convert_and_verify(tmp_path / "net.onnx", "onnx", "mxnet", output=tmp_path / "net", verify=False)
+    done = convert_and_verify(tmp_path / "net", "mxnet", "onnx", output=tmp_path / "back.onnx", verify=False)
+    assert done.conversion.contracts[0].shape == (1, 3, 240, 320)
+    assert not done.conversion.warnings
+    (tmp_path / "net" / "facecvt.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UsageError, match="--input data=batch,3,H,W"):
+        convert_and_verify(tmp_path / "net", "mxnet", "onnx", output=tmp_path / "c.onnx", verify=False)

@@ -1,12 +1,14 @@
 """Input shapes of a graph whose source holds none, and the input contracts that follow from shapes.
 
 An MXNet symbol does not say how large its input is. Channels follow from the first convolution. Height and width
-follow from a fully-connected layer behind a flatten, or from a reshape to fixed sizes: the sizes that face models use
-are tried, and the first that fits is taken and said so. Without such a layer they stay dynamic.
+follow from a fully-connected layer behind a flatten, or from a reshape to fixed sizes: what facecvt recorded when it
+wrote the symbol is tried, then the sizes that face models use, of which the first that fits is taken and said so.
+Without such a layer they stay dynamic. A reshape to fixed sizes fixes the batch too.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from facecvt.converters.contract import InputContract
@@ -22,14 +24,22 @@ FACE_SIZES = (
     (32, 32), (28, 28), (56, 56), (80, 80), (192, 192), (256, 256), (299, 299), (320, 320), (640, 640),
 )  # fmt: skip
 
+MISFIT = 0  # samples
 
-def settle_input_shapes(graph: Graph, given: Mapping[str, Sequence[int | str]], source: str) -> None:
+
+def settle_input_shapes(
+    graph: Graph,
+    given: Mapping[str, Sequence[int | str]],
+    source: str,
+    recorded: Mapping[str, tuple[int, int]] | None = None,
+) -> None:
     """Give every input a shape and a contract, and every value the shape that follows.
 
     Args:
         graph: a graph whose inputs bear no shape.
         given: shapes that the caller knows, batch included, by input name.
         source: the file, for messages.
+        recorded: height and width by input name, to be believed where they fit and nothing is given.
 
     Raises:
         UsageError: a given name is no input, or a given shape does not fit the weights.
@@ -53,17 +63,19 @@ def settle_input_shapes(graph: Graph, given: Mapping[str, Sequence[int | str]], 
             value.shape = ir.Shape(["batch"] + [f"{name_of(value)}_dim{axis}" for axis in (1, 2, 3)])
             infer_shapes(graph)
         else:
-            settle_size(graph, value, channels, source)
+            settle_size(graph, value, channels, source, (recorded or {}).get(name_of(value)))
     describe_inputs(graph)
 
 
-def settle_size(graph: Graph, value: ir.Value, channels: int, source: str) -> None:
+def settle_size(
+    graph: Graph, value: ir.Value, channels: int, source: str, recorded: tuple[int, int] | None = None
+) -> None:
     """Height and width of one image input: fixed where a fully-connected weight asks for it, else dynamic."""
     value.shape = ir.Shape(["batch", channels, "height", "width"])
     if not has_sized_layer(graph):
         return
     failures: list[str] = []
-    for height, width in FACE_SIZES:
+    for height, width in (*([recorded] if recorded is not None else []), *FACE_SIZES):
         value.shape = ir.Shape(["batch", channels, height, width])
         try:
             infer_shapes(graph)
@@ -71,6 +83,17 @@ def settle_size(graph: Graph, value: ir.Value, channels: int, source: str) -> No
             failures.append(str(error))
             clear_shapes(graph)
             continue
+        batches = {batch_of_reshape(node) for node in graph.body} - {None}
+        if len(batches) > 1 or MISFIT in batches:
+            failures.append("a Reshape to fixed sizes has another number of elements")
+            clear_shapes(graph)
+            continue
+        if batches:
+            value.shape = ir.Shape([*batches, channels, height, width])
+            clear_shapes(graph)
+            infer_shapes(graph)
+        if (height, width) == recorded:
+            return
         graph.warnings.append(
             f"input {name_of(value)!r}: {channels}x{height}x{width} was deduced from the layers behind it; "
             f"`--input {name_of(value)}=batch,{channels},H,W` says otherwise"
@@ -102,6 +125,22 @@ def wants_known_size(node: ir.Node) -> bool:
         return data is None or not isinstance(data[-1], int)
     fixed = [dim for dim in constant(node.inputs[1]).reshape(-1) if dim != 0]  # type: ignore[union-attr]
     return bool(fixed) and -1 not in fixed and data is not None and not all(isinstance(dim, int) for dim in data[1:])
+
+
+def batch_of_reshape(node: ir.Node) -> int | None:
+    """Samples that a Reshape to fixed sizes holds: as many as its first size says, or one that it spreads over several.
+
+    None where the node leaves the number of samples open, MISFIT where neither gives the number of elements.
+    """
+    shape = constant(node.inputs[1]) if node.op_type == "Reshape" else None
+    data = node.inputs[0].shape if node.inputs and node.inputs[0] is not None else None
+    if shape is None or data is None or not len(data) or isinstance(data[0], int):
+        return None
+    sizes, sample = shape.reshape(-1).tolist(), list(data[1:])
+    if not sizes or min(sizes) < 1 or not all(isinstance(size, int) for size in sample):
+        return None
+    batch, rest = divmod(math.prod(sizes), math.prod(sample) or 1)
+    return int(batch) if not rest and batch in (1, sizes[0]) else MISFIT
 
 
 def clear_shapes(graph: Graph) -> None:

@@ -27,13 +27,18 @@ from facecvt.converters.source_ops import MxnetOp
 HIDES_SOME = frozenset(("sort", "_contrib_box_nms", "_contrib_box_non_maximum_suppression"))
 
 
-def read_mxnet(model: MxnetModel, input_shapes: Mapping[str, Sequence[int | str]] | None = None) -> Graph:
+def read_mxnet(
+    model: MxnetModel,
+    input_shapes: Mapping[str, Sequence[int | str]] | None = None,
+    recorded: Mapping[str, tuple[int, int]] | None = None,
+) -> Graph:
     """Build the canonical graph of an MXNet model.
 
     Args:
         model: symbol and weights.
         input_shapes: shape of data inputs where the caller knows them, batch included; a symbol holds none. Where
             not given, the size that fits the fully-connected weights is searched, else height and width stay dynamic.
+        recorded: height and width by input name, which are tried first in that search.
 
     Raises:
         UnsupportedOperatorsError: some operators have no rule; all are listed.
@@ -107,7 +112,7 @@ def read_mxnet(model: MxnetModel, input_shapes: Mapping[str, Sequence[int | str]
             )
         value = values[node_index, output]
         builder.output(value, _head_name(model, node_index, output, values))
-    settle_input_shapes(graph, input_shapes or {}, str(symbol.path))
+    settle_input_shapes(graph, input_shapes or {}, str(symbol.path), recorded)
     return run_passes(graph)
 
 
