@@ -2,8 +2,9 @@
 
 For every kind of input and every batch the target runs once as it is deployed and once with its inner values taken;
 then the oracle evaluates the source, and every value is held against its partner the moment it is computed, so that
-the float64 activations of only a few layers are alive. On the greatest batch of each kind the oracle runs in float32
-beside that, which gives the floors.
+the float64 activations of only a few layers are alive; of a great ONNX target likewise, whose inner values are computed
+as they are asked for (:mod:`facecvt.parity_tests.runtimes.in_turn`). On the greatest batch of each kind the oracle runs
+in float32 beside that, which gives the floors.
 
 Later kinds of proof (the layer's own error under teacher forcing, causes) start from the same parts: an
 :class:`~facecvt.parity_tests.source.Oracle`, a runtime, an alignment, and the evidence that
@@ -12,7 +13,6 @@ Later kinds of proof (the layer's own error under teacher forcing, causes) start
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,13 +20,14 @@ import numpy as np
 
 from facecvt.converters.contract import InputContract
 from facecvt.converters.errors import ConversionError, FacecvtError, FrameworkMissingError
-from facecvt.converters.graph import name_of
+from facecvt.converters.graph import Graph, name_of
 from facecvt.parity_tests.align import Alignment, align
 from facecvt.parity_tests.evidence import Evidence, shapes_without_batch
 from facecvt.parity_tests.inputs import DEFAULT_BATCHES, KINDS, InputPlan
 from facecvt.parity_tests.judge import judge
+from facecvt.parity_tests.runtimes.in_turn import InTurn, Outputs, inner_bytes, outputs_first
 from facecvt.parity_tests.runtimes.open_target import names_its_outputs, open_target
-from facecvt.parity_tests.runtimes.runtime import Capture, RunFailedError, Runtime
+from facecvt.parity_tests.runtimes.runtime import RunFailedError, Runtime
 from facecvt.parity_tests.source import Oracle, open_oracle
 from facecvt.parity_tests.tolerance import FLOAT32, Precision
 from facecvt.parity_tests.verification import Verification, not_verified
@@ -140,7 +141,7 @@ def _verify_opened(
     unfed = sorted(set(exact.input_names) - {contract.name for contract in contracts})
     if unfed:
         return Verification("not_comparable", (f"the source has input(s) without a contract: {unfed}",))
-    runs = _Runs(exact, clean, rounded, runtime, alignment, contracts, targets, progress)
+    runs = _Runs(exact, clean, rounded, runtime, alignment, contracts, targets, conversion.graph, progress)
     try:
         evidence = runs.run(plan)
     except ConversionError as error:
@@ -170,10 +171,12 @@ class _Runs:
         alignment: Alignment,
         contracts: Sequence[InputContract],
         targets: Sequence[InputContract],
+        graph: Graph,
         progress: Progress | None,
     ) -> None:
         self.exact, self.clean, self.rounded, self.runtime = exact, clean, rounded, runtime
         self.alignment, self.contracts, self.targets, self.progress = alignment, contracts, targets, progress
+        self.graph = graph
         self.pairs = {pair.layer.value: pair for pair in alignment.pairs}
         self.outputs = [pair for pair in alignment.outputs if pair.target is not None and pair.source is not None]
 
@@ -185,11 +188,19 @@ class _Runs:
         """
         batches = plan.batches_for(self.contracts)
         evidence = Evidence(batches, plan.kinds)
-        self._done, self._total = 0, len(self.exact.layers) * len(plan.kinds) * len(batches)
-        for kind in plan.kinds:
-            for batch in batches:
-                feeds, fed = plan.feeds_of_both(self.contracts, self.targets, kind, batch)
-                self._run_once(kind, batch, feeds, fed, evidence, measure_floor=batch == max(batches))
+        runs = [(kind, batch) for kind in plan.kinds for batch in batches]
+        self._done, self._total = 0, len(self.exact.layers) * len(runs)
+
+        def feeds_of(run: tuple[str, int]) -> tuple[dict[str, NumpyArray], dict[str, NumpyArray]]:
+            return plan.feeds_of_both(self.contracts, self.targets, *run)
+
+        nbytes = inner_bytes(self.graph, set(self.alignment.taps), max(batches))
+        outputs = outputs_first(self.runtime, (feeds_of(run)[1] for run in runs), nbytes)
+        for (kind, batch), given in zip(runs, outputs, strict=True):
+            try:
+                self._run_once(kind, batch, *feeds_of((kind, batch)), given, evidence, batch == max(batches))
+            except RunFailedError as error:
+                evidence.failures.append(str(error))
         return evidence
 
     def _run_once(
@@ -198,16 +209,12 @@ class _Runs:
         batch: int,
         feeds: dict[str, NumpyArray],
         fed: dict[str, NumpyArray],
+        given: Outputs | RunFailedError | None,
         evidence: Evidence,
-        *,
         measure_floor: bool,
     ) -> None:
-        try:
-            capture = self.runtime.run(fed, self.alignment.taps)
-        except RunFailedError as error:
-            evidence.failures.append(str(error))
-            return
-        uses = Counter(pair.tap for pair in self.alignment.pairs)
+        uses = [pair.tap for pair in self.alignment.pairs]
+        taken = InTurn(self.runtime, fed, uses, given)
         rounded: dict[str, NumpyArray] = {}
         if self.rounded is not None and measure_floor:
             rounded = self.rounded.run(fed, {*uses, *(pair.target for pair in self.outputs if pair.target)})
@@ -220,19 +227,16 @@ class _Runs:
             if pair is None:
                 return
             figures = evidence.value(name)
-            figures.add(kind, batch, value, capture.taps[pair.tap])
+            figures.add(kind, batch, value, taken.tap(pair.tap))
             single = rounded.get(pair.tap) if self.rounded is not None else single
             if single is not None:
                 figures.add_clean(kind, batch, value, single)
-            uses[pair.tap] -= 1
-            if not uses[pair.tap]:
-                del capture.taps[pair.tap]
 
         expected, single = walk_together(self.exact, self.clean if measure_floor else None, feeds, measure)
         if self.rounded is not None:
             pairs = ((pair.source, pair.target) for pair in self.outputs)
             single = {source: rounded[target] for source, target in pairs if source and target in rounded}
-        self._measure_outputs(kind, batch, feeds, evidence, capture, expected, single)
+        self._measure_outputs(kind, batch, feeds, evidence, taken.outputs, expected, single)
 
     def _measure_outputs(
         self,
@@ -240,7 +244,7 @@ class _Runs:
         batch: int,
         feeds: dict[str, NumpyArray],
         evidence: Evidence,
-        capture: Capture,
+        outputs: Outputs,
         expected: dict[str, NumpyArray],
         single: dict[str, NumpyArray],
     ) -> None:
@@ -249,7 +253,7 @@ class _Runs:
             assert pair.target is not None
             value = expected[pair.source]
             output = evidence.output(pair.position)
-            output.add(kind, batch, value, capture.outputs[pair.target], shapes_without_batch(feeds))
+            output.add(kind, batch, value, outputs[pair.target], shapes_without_batch(feeds))
             if pair.source in single:
                 output.figures.add_clean(kind, batch, value, single[pair.source])
 

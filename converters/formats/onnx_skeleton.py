@@ -102,6 +102,7 @@ def read_skeleton(path: str | Path) -> OnnxSkeleton | None:
         ]
     except (FormatError, OSError, _ForOnnxError):
         return None
+    file.forget(0, file.size)  # the pages around every field that was read
     return OnnxSkeleton(b"".join(model), weights)
 
 

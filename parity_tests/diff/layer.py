@@ -12,9 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from facecvt.converters.graph import CANONICAL_OPSET, Graph, NumpyArray, constant, name_of
+from facecvt.converters.graph import CANONICAL_OPSET, FileTensor, Graph, NumpyArray, constant, name_of
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.writers.to_onnx import IR_VERSIONS, element_type
+
+GIVEN = "given.bin"
+LEAST_GIVEN = 1 << 12  # bytes; what decides how an operator computes (sizes, axes) is small, and stays in the model
+PLAIN = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 @dataclass
@@ -35,11 +39,12 @@ class CutLayers:
     outputs: list[str]
     types: dict[str, int] = field(default_factory=dict)
 
-    def proto(self, prefix: str = "") -> Any:
+    def proto(self, prefix: str = "", outside: Collection[str] = ()) -> Any:
         """The layers as an ``onnx.ModelProto`` whose inputs have any shape.
 
         Args:
             prefix: put before the names of what is fed, where one layer computes what another is fed.
+            outside: constants that whoever runs the model gives: they are external data of no file.
         """
         import onnx
 
@@ -61,8 +66,23 @@ class CutLayers:
         graph.input.extend(declared(name, prefix) for name in self.inputs)
         graph.output.extend(declared(name) for name in self.outputs)
         for name, array in self.weights.items():
-            graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array, order="C"), name))
+            if name in outside:
+                kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+                tensor = onnx.TensorProto(name=name, dims=array.shape, data_type=kind)
+                tensor.data_location = onnx.TensorProto.EXTERNAL
+                tensor.external_data.add(key="location", value=GIVEN)
+            else:
+                tensor = onnx.numpy_helper.from_array(np.asarray(array, order="C"), name)
+            graph.initializer.append(tensor)
         return model
+
+    def given(self) -> dict[str, NumpyArray]:
+        """Constants that are worth giving a runtime as arrays, by name: :meth:`proto` would copy them."""
+        return {
+            name: np.ascontiguousarray(array)
+            for name, array in self.weights.items()
+            if array.nbytes >= LEAST_GIVEN and array.dtype in PLAIN
+        }
 
 
 @dataclass
@@ -150,9 +170,17 @@ class Cutter:
         self._values = {name_of(value): value for node in self._nodes for value in node.outputs if value.name}
         self._fed = {name_of(value): value for value in graph.inputs}
 
-    def inputs(self, names: Sequence[str], ends: Collection[str]) -> set[str]:
-        """What the layers that compute these values are fed."""
-        return set(self._walk(names, ends)[1])
+    def needs(self, names: Sequence[str], ends: Collection[str]) -> tuple[set[str], int]:
+        """What the layers that compute these values are fed, and the bytes of the constants that they read."""
+        _, inputs, constants = self._walk(names, ends)
+        tensors = (value.const_value for value in constants.values())
+        return set(inputs), sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
+    def forget(self, names: Sequence[str], ends: Collection[str]) -> None:
+        """Give the memory of these layers' constants back where the model's file holds them."""
+        for value in self._walk(names, ends)[2].values():
+            if isinstance(value.const_value, FileTensor):
+                value.const_value.mapped.forget()
 
     def cut(self, names: Sequence[str], ends: Collection[str]) -> CutLayers:
         """Cut layers out.

@@ -4,7 +4,7 @@ Of B's canonical graph parts are run in which every aligned value that is read i
 value rounded to float32, and every aligned value of the part is a graph output. So no layer sees the error of another,
 and all parts together cost what B itself costs. A layer goes into a part as soon as A has computed what it reads and
 what it should give; what nobody reads any more is dropped. So the values and weights of a few layers are in memory, not
-those of the model.
+those of the model. Weights are given to ONNX Runtime where they lie, without a copy.
 
 A value of another arrangement (NHWC for NCHW, or with axes of size 1 more or fewer) is brought into B's before it is
 fed, and B's result back into A's before it is held against A's.
@@ -25,13 +25,16 @@ from facecvt.converters.graph import Graph, NumpyArray, name_of
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.writers.to_onnx import element_type
 from facecvt.parity_tests.diff.layer import CutLayers, Cutter
+from facecvt.parity_tests.memory import trim_memory
 from facecvt.parity_tests.metrics import Metrics, compare
 from facecvt.parity_tests.runtimes.runtime import RunFailedError, first_line
 from facecvt.parity_tests.runtimes.runtime_ort import PIP_COMMAND, THREADS
 
 PREFIX = "given/"
 SEVERITY_FATAL = 4  # what it refuses is raised, and told from there
-MOST_BYTES = 1 << 26  # of values that wait for their part
+MOST_BYTES = 1 << 24  # of values that wait for their part
+MOST_WEIGHT_BYTES = 1 << 24  # of a part's weights, unless those of one layer are more
+TRIMMED_BYTES = 1 << 22  # of a part's weights, of which ONNX Runtime has made copies of its own
 
 
 class OwnErrors:
@@ -53,8 +56,10 @@ class OwnErrors:
         self.by_oracle: list[str] = []
         self.unknown: list[str] = []
         self._shapes, self._feeds = shapes, feeds
-        self._cutter = Cutter(graph)
-        self._reads = {name: self._cutter.inputs((name,), shapes) - feeds.keys() for name in shapes}
+        self._graph, self._cutter = graph, Cutter(graph)
+        needs = {name: self._cutter.needs((name,), shapes) for name in shapes}
+        self._reads = {name: read - feeds.keys() for name, (read, _) in needs.items()}
+        self._weight_bytes = {name: nbytes for name, (_, nbytes) in needs.items()}
         self._readers: dict[str, int] = {}
         for read in self._reads.values():
             for name in read:
@@ -86,7 +91,7 @@ class OwnErrors:
         self._bytes += value.nbytes
         for known in [known for known in self._waiting if self._reads[known] <= self._given.keys()]:
             self._part[known] = self._waiting.pop(known)
-        if self._bytes > MOST_BYTES:
+        if self._bytes > MOST_BYTES or sum(self._weight_bytes[known] for known in self._part) > MOST_WEIGHT_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -110,6 +115,7 @@ class OwnErrors:
                 self._readers[read] -= 1
                 if not self._readers[read]:
                     del self._given[read]
+        self._graph.forget_weights()
 
     def _results(self, taps: tuple[str, ...]) -> dict[str, NumpyArray | str | None]:
         """What layers give; where one fails on what A computes, why; None where nothing here knows its operator."""
@@ -126,6 +132,10 @@ class OwnErrors:
                 return {tap: result for each in taps for tap, result in self._results((each,)).items()}
             self.unknown.append(str(error))
             return {taps[0]: None}
+        finally:
+            self._cutter.forget(taps, self._shapes)
+            if sum(self._weight_bytes[tap] for tap in taps) > TRIMMED_BYTES:
+                trim_memory()
         if problem:
             self.by_oracle.append(problem)
         return dict(results)
@@ -171,15 +181,16 @@ def computed(layers: CutLayers, given: Mapping[str, NumpyArray]) -> tuple[dict[s
         UnsupportedOperatorsError: neither knows an operator.
         FrameworkMissingError: ONNX Runtime is not installed.
     """
-    model = layers.proto(PREFIX)
+    weights = layers.given()
     fed = {PREFIX + name: array for name, array in given.items()}
     try:
-        return run_onnxruntime(model.SerializeToString(), fed, layers.outputs), ""
+        model = layers.proto(PREFIX, weights).SerializeToString()
+        return run_onnxruntime(model, fed, layers.outputs, weights), ""
     except RunFailedError as error:
         from facecvt.parity_tests.oracle.onnx_model import OnnxOracle
 
         try:
-            results = OnnxOracle(model, np.float32).run(fed)
+            results = OnnxOracle(layers.proto(PREFIX), np.float32).run(fed)
         except UnsupportedOperatorsError:
             raise
         except FacecvtError as again:
@@ -187,8 +198,16 @@ def computed(layers: CutLayers, given: Mapping[str, NumpyArray]) -> tuple[dict[s
         return {name: np.asarray(results[name]) for name in layers.outputs}, str(error)
 
 
-def run_onnxruntime(model: bytes, feeds: Mapping[str, NumpyArray], wanted: Iterable[str]) -> dict[str, NumpyArray]:
+def run_onnxruntime(
+    model: bytes, feeds: Mapping[str, NumpyArray], wanted: Iterable[str], weights: Mapping[str, NumpyArray]
+) -> dict[str, NumpyArray]:
     """A model in ONNX Runtime without any optimisation, once.
+
+    Args:
+        model: serialised.
+        feeds: its inputs; what it does not read is left out.
+        wanted: names of the values that it should give.
+        weights: its external data by name; they are not copied.
 
     Raises:
         RunFailedError: ONNX Runtime refuses the model or these values.
@@ -205,6 +224,8 @@ def run_onnxruntime(model: bytes, feeds: Mapping[str, NumpyArray], wanted: Itera
     options.enable_cpu_mem_arena = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     names = list(wanted)
+    given = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+    options.add_external_initializers(list(weights), given)
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         used = {value.name for value in session.get_inputs()}

@@ -4,8 +4,8 @@ What runs B is said by :mod:`facecvt.parity_tests.diff.their_runtime`: its own f
 oracle runs in float32 beside float64, which gives the floors, exactly as in :mod:`facecvt.parity_tests.verify`; the
 verdict is :func:`facecvt.parity_tests.judge.judge`'s.
 
-B's values are taken a few at a time where that spares memory, in the order in which A computes theirs, so that of
-neither side more than a few layers are alive.
+Where that spares memory, B is run part by part while A is evaluated, so that of neither side more than a few layers are
+alive, and what gives B's outputs, which holds all of its weights, is closed before that.
 
 Both sides see the same pictures, each as its own input contract says where one normalises inside the graph and the
 other does not; else the same numbers.
@@ -13,24 +13,24 @@ other does not; else the same numbers.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from facecvt.converters.contract import InputContract
 from facecvt.converters.errors import ConversionError, FrameworkMissingError, NotComparableError, UsageError
-from facecvt.converters.graph import NumpyArray, dims, name_of
+from facecvt.converters.graph import NumpyArray, name_of
 from facecvt.parity_tests.align import Alignment, align, resolved_alias
 from facecvt.parity_tests.diff.model import Side
 from facecvt.parity_tests.diff.network import value_names
 from facecvt.parity_tests.diff.own_error import OwnErrors, arranged, is_forcible, like
 from facecvt.parity_tests.diff.provenance import Provenance, trace
 from facecvt.parity_tests.diff.reference import Reference
-from facecvt.parity_tests.diff.their_runtime import Runs, TheirRuntime
+from facecvt.parity_tests.diff.their_runtime import TheirRuntime
 from facecvt.parity_tests.evidence import Evidence, Sample, shapes_without_batch
 from facecvt.parity_tests.inputs import InputPlan
 from facecvt.parity_tests.judge import judge
 from facecvt.parity_tests.metrics import Metrics
+from facecvt.parity_tests.runtimes.in_turn import InTurn, Outputs, Runs, inner_bytes, outputs_first
 from facecvt.parity_tests.runtimes.runtime import RunFailedError
 from facecvt.parity_tests.source import Oracle
 from facecvt.parity_tests.verification import Verification, not_verified
@@ -38,9 +38,6 @@ from facecvt.parity_tests.verification import Verification, not_verified
 Feeds = dict[str, NumpyArray]
 Progress = Callable[[str, int, int], None]
 FeedPlan = Sequence[tuple[str, int, Feeds, Feeds]]  # kind, batch, what A is fed, what B is fed
-
-
-MOST_BYTES = 1 << 27  # of values of B that are taken at a time
 
 
 class SideBySide:
@@ -72,7 +69,6 @@ class SideBySide:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.forced_shapes: dict[str, tuple[int, ...]] = {}
         self._floats = is_forcible(b.graph)
-        self._sizes = {name_of(value): dims(value) for node in b.graph.body for value in node.outputs if value.name}
         self.output_names = self.theirs.output_names
         shown = self.theirs.shown & value_names(b.graph)
         taps = {ours: theirs for ours, theirs in self.provenance.taps.items() if theirs in shown}
@@ -142,10 +138,13 @@ class SideBySide:
         try:
             try:
                 with self.theirs.opened() as theirs:
+                    most = max((batch for _, batch, _, _ in runs), default=0)
+                    nbytes = inner_bytes(self.b.graph, set(self.alignment.taps), most)
+                    outputs = outputs_first(theirs, (its for _, _, _, its in runs), nbytes)
                     for done, run in enumerate(runs):
                         if progress is not None:
                             progress("comparing", done, len(runs))
-                        self._run_once(theirs, *run, evidence)
+                        self._run_once(theirs, *run, outputs[done], evidence)
             except RunFailedError as error:
                 evidence.failures.append(str(error))
                 for kind, batch, fed, _ in runs if not self.shapes else ():  # B cannot even be opened
@@ -157,13 +156,24 @@ class SideBySide:
         evidence.warnings += self.theirs.warnings
         return judge(self.exact.layers, self.alignment, evidence)
 
-    def _run_once(self, theirs: Runs, kind: str, batch: int, fed: Feeds, its: Feeds, evidence: Evidence) -> None:
+    def _run_once(
+        self,
+        theirs: Runs,
+        kind: str,
+        batch: int,
+        fed: Feeds,
+        its: Feeds,
+        outputs: Outputs | RunFailedError | None,
+        evidence: Evidence,
+    ) -> None:
         try:
-            taken = InTurn(theirs, its, self._portions(batch))
+            taken = InTurn(theirs, its, [pair.tap for pair in self.alignment.pairs], outputs)
+            self._compare(taken, kind, batch, fed, evidence)
         except RunFailedError as error:
             evidence.failures.append(str(error))
             self._measure_floors(kind, batch, fed, evidence)
-            return
+
+    def _compare(self, taken: InTurn, kind: str, batch: int, fed: Feeds, evidence: Evidence) -> None:
         pairs = {pair.layer.value: pair for pair in self.alignment.pairs}
 
         def measure(name: str, value: NumpyArray, clean: Metrics) -> None:
@@ -212,19 +222,6 @@ class SideBySide:
         self.shapes.setdefault(tap, shape)
         self.forced_shapes.setdefault(name, value.shape)
 
-    def _portions(self, batch: int) -> list[list[str]]:
-        """B's wanted values in A's order, in portions that are taken at a time."""
-        portions: list[list[str]] = [[]]
-        filled = 0
-        for tap in self.alignment.taps:
-            size = 4 * math.prod(batch if dim is None else dim for dim in self._sizes.get(tap) or ())
-            if self.theirs.cheap_taps and portions[-1] and filled + size > MOST_BYTES:
-                portions.append([])
-                filled = 0
-            portions[-1].append(tap)
-            filled += size
-        return portions
-
     def own_errors(self, fed: Feeds, its: Feeds) -> tuple[OwnErrors, Mapping[str, Metrics]]:
         """Every layer's own error on the first input that was compared: of B, and of A in float32 between the same.
 
@@ -253,38 +250,6 @@ class SideBySide:
         clean.flush()
         self.reference.keep_own_errors(fed, self.forced, clean.metrics)
         return own, clean.metrics
-
-
-class InTurn:
-    """Outputs and inner values of one run of B, of which only a portion is held at a time.
-
-    Args:
-        theirs: what runs B.
-        feeds: its inputs.
-        portions: the values in the order in which they are asked for.
-
-    Attributes:
-        outputs: by name.
-
-    Raises:
-        RunFailedError: B cannot be run on these inputs.
-    """
-
-    def __init__(self, theirs: Runs, feeds: Feeds, portions: Sequence[Sequence[str]]) -> None:
-        self._theirs, self._feeds, self._portions = theirs, feeds, portions
-        self._place = {tap: place for place, portion in enumerate(portions) for tap in portion}
-        self._held = 0
-        capture = theirs.run(feeds, portions[0])
-        self.outputs, self._taps = capture.outputs, capture.taps
-
-    def tap(self, name: str) -> NumpyArray:
-        """An inner value."""
-        place = self._place[name]
-        if place != self._held:
-            self._taps = {}
-            self._taps = self._theirs.run(self._feeds, self._portions[place]).taps
-            self._held = place
-        return self._taps[name]
 
 
 def _contracts(side: Side, names: Sequence[str]) -> list[InputContract]:

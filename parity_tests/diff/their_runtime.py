@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -24,17 +24,11 @@ from facecvt.converters.formats.onnx_skeleton import read_skeleton
 from facecvt.converters.graph import NumpyArray, name_of
 from facecvt.parity_tests.diff.model import Side
 from facecvt.parity_tests.environment import FRAMEWORK_PACKAGES, installed_version
+from facecvt.parity_tests.runtimes.in_turn import Runs
 from facecvt.parity_tests.runtimes.runtime import Capture, RunFailedError, Runtime
 from facecvt.parity_tests.source import Oracle, open_oracle
 
 ORACLE = "facecvt's oracle in float32"
-
-
-class Runs(Protocol):
-    """Something that runs a model."""
-
-    def run(self, inputs: Mapping[str, NumpyArray], taps: Sequence[str] = ()) -> Capture:
-        """Outputs and wanted values; raises RunFailedError."""
 
 
 class TheirOracle:
@@ -77,7 +71,6 @@ class TheirRuntime:
         output_names: of B's outputs, in order.
         ran_by: what ran it, with its version; set when it is opened.
         warnings: why it was not B's own framework; and what keeps B from running, where that is known.
-        cheap_taps: whether taking values a few at a time costs no more memory than taking them at once.
 
     Raises:
         ConversionError: B needs an oracle, and none can compute it.
@@ -86,7 +79,6 @@ class TheirRuntime:
     def __init__(self, side: Side) -> None:
         self.side = side
         self.warnings = [f"in B sizes do not fit each other: {misfit}" for misfit in side.misfits]
-        self.cheap_taps = side.source_framework == "onnx"
         self._oracle: Oracle | None = None
         if side.source_framework == "onnx":
             self.shown = onnx_values(side.files[0])

@@ -161,6 +161,7 @@ class Evaluator:
         for step, released in zip(self.steps, self._releases, strict=True):
             with np.errstate(all="ignore"):  # Inf and NaN are results; who compares them says so
                 results = self._compute(step, values)
+            self._forget_weights(step)  # before somebody works on the results, who needs memory as well
             for key, name, result in zip(step.outputs, step.names, results, strict=False):
                 array = np.asarray(result).view()
                 array.flags.writeable = False
@@ -171,11 +172,13 @@ class Evaluator:
             del results
             for key in released:
                 values.pop(key, None)
-            for key in step.inputs:
-                weight = self.constants.get(key)
-                if isinstance(weight, MappedTensor) and weight.nbytes >= FORGOTTEN:
-                    weight.forget()
         return {name: np.array(self._value(key, values), order="C") for name, key in self.outputs}
+
+    def _forget_weights(self, step: Step) -> None:
+        for key in step.inputs:
+            weight = self.constants.get(key)
+            if isinstance(weight, MappedTensor) and weight.nbytes >= FORGOTTEN:
+                weight.forget()
 
     def _value(self, key: Key, values: Mapping[Key, Value]) -> Value:
         if key in values:

@@ -15,7 +15,7 @@ A runtime overrides :meth:`Runtime._open`, :meth:`Runtime._run_impl` and, where 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, ClassVar
@@ -99,26 +99,59 @@ class Runtime(ABC):
             UsageError: the runtime is not entered, or an input is missing or unknown.
             RunFailedError: the framework refuses these inputs, or a tap does not exist.
         """
-        if not self._is_open:
-            raise UsageError(f"{type(self).__name__}({self.model}) is used outside its `with` block")
-        missing = [name for name in self.input_names if name not in inputs]
-        unknown = [name for name in inputs if name not in self.input_names]
-        if missing or unknown:
-            raise UsageError(f"{self.model}: inputs are {self.input_names}; missing {missing}, unknown {unknown}")
+        self._check(inputs)
         wanted = list(dict.fromkeys(taps))
         try:
             capture = self._run_impl(inputs, wanted)
         except FacecvtError:
             raise
         except Exception as error:
-            shapes = ", ".join(f"{name} {list(np.shape(array))}" for name, array in inputs.items())
-            raise RunFailedError(
-                f"{self.framework} cannot run {self.model} on {shapes}: {first_line(error)}"
-            ) from error
+            raise self._refused(inputs, error) from error
         lost = [tap for tap in wanted if tap not in capture.taps]
         if lost:
             raise RunFailedError(f"{self.framework} gave no value for {len(lost)} tap(s) of {self.model}: {lost[:5]}")
         return capture
+
+    def _check(self, inputs: Mapping[str, NumpyArray]) -> None:
+        """Raise a UsageError where the runtime is not entered, or the inputs are not its own."""
+        if not self._is_open:
+            raise UsageError(f"{type(self).__name__}({self.model}) is used outside its `with` block")
+        missing = [name for name in self.input_names if name not in inputs]
+        unknown = [name for name in inputs if name not in self.input_names]
+        if missing or unknown:
+            raise UsageError(f"{self.model}: inputs are {self.input_names}; missing {missing}, unknown {unknown}")
+
+    def _refused(self, inputs: Mapping[str, NumpyArray], error: Exception) -> RunFailedError:
+        """Whatever a framework raised, with the model and the shapes of what it was fed."""
+        shapes = ", ".join(f"{name} {list(np.shape(array))}" for name, array in inputs.items())
+        return RunFailedError(f"{self.framework} cannot run {self.model} on {shapes}: {first_line(error)}")
+
+    def in_parts(self, nbytes: int) -> bool:
+        """Whether :meth:`walk` spares memory that matters.
+
+        Args:
+            nbytes: of the inner values that are wanted of a run.
+        """
+        return False
+
+    def walk(self, inputs: Mapping[str, NumpyArray], taps: Sequence[str]) -> Iterator[tuple[str, NumpyArray]]:
+        """Inner values of one run, each as soon as it is computed where the runtime can do that, else all at once.
+
+        Args:
+            inputs, taps: as in :meth:`run`.
+
+        Yields:
+            Name and array of every tap, once, in the order of computation; the array belongs to the caller.
+
+        Raises:
+            UsageError, RunFailedError: as in :meth:`run`, when the first value is asked for or later.
+        """
+        taken = self.run(inputs, taps).taps
+        for tap in list(taken):
+            yield tap, taken.pop(tap)
+
+    def release(self) -> None:  # noqa: B027 - most runtimes hold one instance for everything
+        """Give back what is needed for outputs alone, until they are asked for again."""
 
     @abstractmethod
     def _open(self) -> None:

@@ -1,10 +1,13 @@
 """ONNX Runtime: an ONNX file as written.
 
-Outputs come from a session with ONNX Runtime's default options on the file itself. Inner values come from a second
-session on the model with them as graph outputs. That needs no ONNX library and no second model in memory: a protobuf
-message that is repeated is merged with the first, so the bytes of a small ModelProto that holds nothing but the
-additional outputs are appended to the file's skeleton, whose weights ONNX Runtime maps where they lie; or to a copy of
-the file where it has none.
+Outputs come from a session with ONNX Runtime's default options on the file itself; of a great file on its skeleton,
+whose weights ONNX Runtime takes from the file, so that it holds no copy of the file beside what it makes of it.
+
+Inner values come from a second session, which optimises nothing, on the model with them as graph outputs. That needs no
+ONNX library and no second model in memory: a protobuf message that is repeated is merged with the first, so the bytes
+of a small ModelProto that holds nothing but the additional outputs are appended to the file's skeleton, or to a copy of
+the file where it has none. Where memory matters, :meth:`OrtRuntime.walk` runs the model in parts instead
+(:mod:`facecvt.parity_tests.runtimes.ort_parts`), which gives the same numbers.
 """
 
 from __future__ import annotations
@@ -12,13 +15,17 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
-from facecvt.converters.errors import FrameworkMissingError
+import numpy as np
+
+from facecvt.converters.errors import FacecvtError, FrameworkMissingError
 from facecvt.converters.formats.onnx_skeleton import read_skeleton
-from facecvt.parity_tests.memory import trim_memory
+from facecvt.parity_tests.memory import memory_given_back, trim_memory
+from facecvt.parity_tests.runtimes.ort_parts import MOST_BYTES, OrtParts, can_be_cut
 from facecvt.parity_tests.runtimes.runtime import Capture, NumpyArray, RunFailedError, Runtime, named_outputs
 
 PIP_COMMAND = "pip install onnxruntime==1.31.1"
@@ -45,6 +52,7 @@ class OrtRuntime(Runtime):
         self._session: Any = None
         self._tapped: Any = None
         self._taps: frozenset[str] = frozenset()
+        self._cut: OrtParts | bool = False  # False: not looked at yet; True: it cannot be cut
 
     def _open(self) -> None:
         try:
@@ -52,14 +60,28 @@ class OrtRuntime(Runtime):
         except ImportError as error:
             raise FrameworkMissingError("onnxruntime", f"run {self.path}", PIP_COMMAND) from error
         self._onnxruntime = onnxruntime
-        self._session = self._start(str(self.path), optimised=self._optimised)
+        self._session = self._deployed()
         self.input_names = [value.name for value in self._session.get_inputs()]
         self.output_names = [value.name for value in self._session.get_outputs()]
 
-    def _start(self, model: str | bytes, *, optimised: bool = True) -> Any:
+    def _deployed(self) -> Any:
+        """A session on the file as users run it."""
+        if self._is_great():
+            skeleton = read_skeleton(self.path.resolve())
+            if skeleton is not None:
+                self._folder = self.path.resolve().parent
+                with suppress(Exception), memory_given_back():  # what is wrong with a file is told of the file itself
+                    return self._start(skeleton.model, optimised=self._optimised)
+        return self._start(str(self.path), optimised=self._optimised)
+
+    def _is_great(self) -> bool:
+        return self.path.stat().st_size > LARGE
+
+    def _start(self, model: str | bytes, *, optimised: bool = True, arena: bool = True) -> Any:
         options = self._onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = SEVERITY_ERROR
+        options.enable_cpu_mem_arena = arena
         # Idle threads that spin take the processor from the oracle; they do not change a number.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if not optimised:
@@ -68,12 +90,15 @@ class OrtRuntime(Runtime):
             key = "session.model_external_initializers_file_folder_path"
             options.add_session_config_entry(key, str(self._folder))
         session = self._onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        if self.path.stat().st_size > LARGE:
-            trim_memory()  # opening takes three times the weights
+        if self._is_great():
+            trim_memory()  # opening takes more than what is kept
         return session
 
     def _run_impl(self, inputs: Mapping[str, NumpyArray], taps: Sequence[str]) -> Capture:
-        arrays = self._session.run(None, dict(inputs))
+        if self._session is None:
+            self._session = self._deployed()
+        # Copies: an array of ONNX Runtime keeps the whole arena alive that it lies in, after the session as well.
+        arrays = [np.array(array) for array in self._session.run(None, dict(inputs))]
         outputs = named_outputs(self.output_names, arrays, self.model)
         if not taps:
             return Capture(outputs)
@@ -82,6 +107,57 @@ class OrtRuntime(Runtime):
         options = self._onnxruntime.RunOptions()
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")  # the taps are the caller's now
         return Capture(outputs, dict(zip(taps, self._tapped.run(list(taps), dict(inputs), options), strict=True)))
+
+    def in_parts(self, nbytes: int) -> bool:
+        """True of great files, and of many values, unless the model cannot be cut."""
+        return (self._is_great() or nbytes > MOST_BYTES) and self._parts() is not None
+
+    def walk(self, inputs: Mapping[str, NumpyArray], taps: Sequence[str]) -> Iterator[tuple[str, NumpyArray]]:
+        """As :meth:`Runtime.walk`, part by part where the model can be cut."""
+        parts = self._parts()
+        if parts is None:
+            yield from super().walk(inputs, taps)
+            return
+        self._check(inputs)
+        try:
+            yield from parts.walk(inputs, frozenset(taps))
+        except FacecvtError:
+            raise
+        except Exception as error:
+            raise self._refused(inputs, error) from error
+
+    def _parts(self) -> OrtParts | None:
+        if self._cut is False:
+            self._cut = True
+            model = self._without_weights()
+            if model is not None and can_be_cut(model):
+                self._folder = self.path.resolve().parent
+                self._cut = OrtParts(model, self._run_part)
+        return self._cut if isinstance(self._cut, OrtParts) else None
+
+    def _without_weights(self) -> Any:
+        """The model, with its greater weights as external data; None where it is not to be had."""
+        import onnx
+
+        skeleton = read_skeleton(self.path.resolve())
+        if skeleton is not None:
+            return skeleton.proto()
+        return onnx.load(str(self.path), load_external_data=False) if self._has_external_data() else None
+
+    def _run_part(self, model: bytes, names: Sequence[str], inputs: Mapping[str, NumpyArray]) -> list[NumpyArray]:
+        session = self._start(model, optimised=False, arena=False)  # what a part gives is kept without its session
+        arrays: list[NumpyArray] = session.run(list(names), dict(inputs))
+        del session
+        if self._is_great():
+            trim_memory()
+        return arrays
+
+    def release(self) -> None:
+        """Close both sessions; the next run opens what it needs."""
+        self._session = self._tapped = None
+        self._taps = frozenset()
+        if self._is_great():
+            trim_memory()
 
     def _open_tapped(self, taps: Sequence[str]) -> None:
         """Open a copy of the model whose outputs are the taps as well."""
@@ -122,6 +198,7 @@ class OrtRuntime(Runtime):
     def _close(self) -> None:
         self._session = self._tapped = None
         self._taps = frozenset()
+        self._cut = False
 
 
 def additional_outputs(names: Sequence[str]) -> bytes:

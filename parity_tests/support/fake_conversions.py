@@ -139,6 +139,7 @@ def conversion(
     graph = SimpleNamespace(
         inputs=[value("data")],
         outputs=[value(name) for name in OUTPUTS],
+        body=(),
         aliases=dict(aliases or {}),
         absorbed=dict(absorbed or {}),
     )
