@@ -22,8 +22,7 @@ Everything that the frameworks count differently is mapped exactly, so that what
     float32 attributes     Paddle and MXNet keep eps, momentum, rates and decay in float32 even where the tensors are
                            float64; torch is given the same rounded numbers
 
-The rest of this module needs no framework; the steps are in training_torch.py, training_paddle.py and
-training_mxnet.py.
+The rest of this module needs no framework; the steps are in step_torch.py, step_paddle.py and step_mxnet.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Training steps in MXNet: the network's symbol under the head's, bound on the CPU; see training.py."""
+"""Training steps in MXNet: the network's symbol under the head's, bound on the CPU; see step.py."""
 
 from __future__ import annotations
 

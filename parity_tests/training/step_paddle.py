@@ -1,4 +1,4 @@
-"""Training steps in PaddlePaddle, dynamic; see training.py."""
+"""Training steps in PaddlePaddle, dynamic; see step.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training steps in PyTorch; see training.py."""
+"""Training steps in PyTorch; see step.py."""
 
 from __future__ import annotations
 
