@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from facecvt.converters.errors import FacecvtError
-from facecvt.parity_tests.memory import give_back_memory
+from facecvt.parity_tests.memory import give_back_memory, trim_memory
 from facecvt.parity_tests.parity_report.causes import Scene, of_failed, with_cause
 from facecvt.parity_tests.parity_report.checks import (
     check_depends,
@@ -141,17 +141,24 @@ class ArchitectureRun:
 
     def _run_native(self, framework: str, export: bool, gathered: _Gathered) -> None:
         try:
-            with self.open_net(framework, self.arch, self.arrays) as net:
-                self._run(framework, net, self.arch.contracts[framework].in_graph, gathered)
-                if export:
-                    with told(f"{framework} cannot save {self.arch.name}"):
-                        saved = net.export(_made(self.folder / framework))  # type: ignore[attr-defined]
-                    make(cast("Framework", framework), saved, self._onnx_file(framework), self.arch)
+            saved = self._native(framework, export, gathered)
+            self.arrays.forget()
+            give_back_memory()
+            if saved is not None:
+                make(cast("Framework", framework), saved, self._onnx_file(framework), self.arch)
         except FacecvtError as error:
             failed = framework if framework not in gathered.measured.sides else ONNX + framework
             gathered.failed[failed] = str(error)
-        self.arrays.forget()
-        give_back_memory()
+
+    def _native(self, framework: str, export: bool, gathered: _Gathered) -> Path | None:
+        """Run a net, and save it where its ONNX model is wanted; nothing holds the net once this has returned."""
+        with self.open_net(framework, self.arch, self.arrays) as net:
+            self._run(framework, net, self.arch.contracts[framework].in_graph, gathered)
+            if not export:
+                return None
+            with told(f"{framework} cannot save {self.arch.name}"):
+                saved: Path = net.export(_made(self.folder / framework))  # type: ignore[attr-defined]
+            return saved
 
     def _run_onnx(self, side: str, gathered: _Gathered) -> None:
         framework = side.removeprefix(ONNX)
@@ -161,6 +168,7 @@ class ArchitectureRun:
             return
         try:
             with OnnxNet(path, self.arch) as net:
+                net.graph.forget_weights()
                 self._run(side, net, self.arch.contracts[framework].in_graph, gathered)
                 net.graph.forget_weights()
         except FacecvtError as error:
@@ -180,9 +188,11 @@ class ArchitectureRun:
                 if feed.info.layers:
                     with self.disk.writing(side, feed.info.name) as keep:
                         outputs[feed.info.name] = net.run(x, keep)
+                    trim_memory()
                 elif feed.info.name != SMALL:
                     outputs[feed.info.name] = net.run(x)
             weights = weights_of(side, net.weights(), self.arrays, self.weights)
+            trim_memory()
             small: list[list[NumpyArray]] = []
 
             def run(x: NumpyArray) -> list[NumpyArray]:

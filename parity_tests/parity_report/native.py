@@ -22,7 +22,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from facecvt.converters.errors import FacecvtError
-from facecvt.parity_tests.memory import give_back_memory
 from facecvt.parity_tests.runtimes.runtime import RunFailedError, first_line
 from facecvt.reference_models.frameworks import require
 from facecvt.reference_models.spec import ArchitectureSpec
@@ -84,7 +83,7 @@ def with_common_eps(arch: ArchitectureSpec) -> ArchitectureSpec:
 
 @contextmanager
 def open_native(framework: str, arch: ArchitectureSpec, arrays: Mapping[str, NumpyArray]) -> Iterator[NativeNet]:
-    """A net for as long as the block lasts; its memory is free afterwards.
+    """A net for as long as the block lasts; its memory is free once nobody holds it.
 
     Raises:
         FrameworkMissingError: the framework is not installed.
@@ -96,11 +95,7 @@ def open_native(framework: str, arch: ArchitectureSpec, arrays: Mapping[str, Num
         module = importlib.import_module(f"facecvt.parity_tests.parity_report.native_{framework}")
     with told(f"{framework} cannot build {arch.name}"):
         net: NativeNet = module.Net(arch, arrays)
-    try:
-        yield net
-    finally:
-        del net
-        give_back_memory()
+    yield net
 
 
 @contextmanager

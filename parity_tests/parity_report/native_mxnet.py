@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ import numpy as np
 from facecvt.converters.compat_mxnet import import_mxnet
 from facecvt.converters.formats.mxnet_params import write_params
 from facecvt.parity_tests.parity_report.native import NativeNet, NumpyArray, OnValue
+from facecvt.parity_tests.runtimes.runtime import RunFailedError
 from facecvt.reference_models.seeded import stored_unit_scale
 from facecvt.reference_models.spec import ArchitectureSpec, families
 from facecvt.reference_models.weights import State, exchange, from_canonical, split_auxiliary, to_canonical
@@ -40,7 +42,11 @@ def write_seeded(arch: ArchitectureSpec, arrays: Mapping[str, NumpyArray], folde
 
 
 class Net(NativeNet):
-    """A ``Symbol`` bound at what is fed; inner values come from an executor of their group."""
+    """A ``Symbol`` bound at what is fed; inner values are looked at the moment the executor has computed them.
+
+    An executor of all values as outputs would hold them all, and round otherwise: where a value is an output, MXNet
+    chooses other kernels for what reads it.
+    """
 
     framework: ClassVar[str] = "mxnet"
 
@@ -55,24 +61,45 @@ class Net(NativeNet):
         self._name = arch.contracts["mxnet"].name
 
     def run(self, x: NumpyArray, on_value: OnValue | None = None) -> list[NumpyArray]:
+        executor = self._bound(x)
         if on_value is None:
-            return [value.asnumpy() for value in self._executed(self._symbol, x)]
-        inside = self._symbol.get_internals()
-        values = self._executed(self._mxnet.sym.Group([self._symbol, *(inside[n] for n in self._taps.values())]), x)
-        count = len(self._symbol.list_outputs())
-        for layer, value in zip(self._taps, values[count:], strict=True):
-            on_value(layer, value.asnumpy())
-        return [value.asnumpy() for value in values[:count]]
+            return [value.asnumpy() for value in executor.forward(is_train=False)]
+        seen = self._watched(executor, on_value)
+        outputs = [value.asnumpy() for value in executor.forward(is_train=False)]
+        failed = next((found for found in seen.values() if found is not None), None)
+        if failed is not None:
+            raise failed
+        if len(seen) != len(self._taps):
+            missing = next(layer for layer in self._taps if layer not in seen)
+            raise RunFailedError(f"mxnet does not show {self._taps[missing]}, which is {missing} of {self.arch.name}")
+        return outputs
 
-    def _executed(self, symbol: Any, x: NumpyArray) -> list[Any]:
-        wanted, kept = set(symbol.list_arguments()), set(symbol.list_auxiliary_states())
+    def _bound(self, x: NumpyArray) -> Any:
+        wanted, kept = set(self._symbol.list_arguments()), set(self._symbol.list_auxiliary_states())
         args = {name: array for name, array in self._args.items() if name in wanted}
         aux = {name: array for name, array in self._aux.items() if name in kept}
         if self._name in wanted:
             args[self._name] = self._mxnet.nd.array(x)
-        executor = symbol.bind(self._mxnet.cpu(), args, aux_states=aux, grad_req="null")
-        found: list[Any] = executor.forward(is_train=False)
-        return found
+        return self._symbol.bind(self._mxnet.cpu(), args, aux_states=aux, grad_req="null")
+
+    def _watched(self, executor: Any, on_value: OnValue) -> dict[str, Exception | None]:
+        """Layers that the executor has shown, each with what was raised over it, filled as it runs."""
+        layers: dict[str, list[str]] = {}
+        for layer, name in self._taps.items():
+            layers.setdefault(name, []).append(layer)
+        seen: dict[str, Exception | None] = {}
+        kinds = self._mxnet.base.NDArrayHandle, self._mxnet.nd.NDArray
+
+        def after(name: bytes | str, handle: Any) -> None:  # called from C, where nothing may be raised
+            for layer in layers.get(name.decode() if isinstance(name, bytes) else name, ()):
+                seen[layer] = None
+                try:
+                    on_value(layer, kinds[1](ctypes.cast(handle, kinds[0]), writable=False).asnumpy())
+                except Exception as error:
+                    seen[layer] = error
+
+        executor.set_monitor_callback(after)
+        return seen
 
     def _state(self) -> State:
         return {name: np.asarray(array.asnumpy()) for name, array in (self._args | self._aux).items()}
