@@ -64,6 +64,40 @@ def nhwc_rows(array: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
     return array.reshape(-1, 8, 4, 4).transpose(0, 2, 3, 1).reshape(array.shape)
 
 
+def channels_last(output: str, back: tuple[int, ...] = (0, 3, 1, 2), fault: Fault = lambda net: None) -> Fault:
+    """A layer between two Transposes of its data, as exporters of channels-last frameworks write it, and its fault."""
+
+    def edit(net: SmallNet) -> None:
+        place = net.nodes.index(net.node(output))
+        read = net.nodes[place].inputs[0]
+        net.nodes.insert(place, Node("Transpose", [f"{output}_nhwc"], f"{output}_nchw", {"perm": list(back)}))
+        net.nodes.insert(place, Node("Transpose", [read], f"{output}_nhwc", {"perm": [0, 2, 3, 1]}))
+        net.node(output).inputs[0] = f"{output}_nchw"
+        fault(net)
+
+    return edit
+
+
+def kernel_turned(output: str, perm: tuple[int, ...]) -> Fault:
+    """A kernel that is stored as NHWC, and turned back before it is used."""
+
+    def edit(net: SmallNet) -> None:
+        net.weights[f"{output}_w"] = np.ascontiguousarray(net.weights[f"{output}_w"].transpose(0, 2, 3, 1))
+        net.node(output).inputs[1] = f"{output}_turned"
+        turned = Node("Transpose", [f"{output}_w"], f"{output}_turned", {"perm": list(perm)})
+        net.nodes.insert(net.nodes.index(net.node(output)), turned)
+
+    return edit
+
+
+def turned_back_wrongly(net: SmallNet) -> None:
+    """What a convolution gives goes to NHWC and comes back with height and width exchanged."""
+    place = net.nodes.index(net.node("conv1"))
+    net.nodes[place].output = "conv1_raw"
+    net.nodes.insert(place + 1, Node("Transpose", ["conv1_raw"], "conv1_nhwc", {"perm": [0, 2, 3, 1]}))
+    net.nodes.insert(place + 2, Node("Transpose", ["conv1_nhwc"], "conv1", {"perm": [0, 3, 2, 1]}))
+
+
 # name -> fault, the layer that it is in, the cause to be named
 FAULTS: dict[str, tuple[Fault, str, str]] = {
     "eps 1e-5": (attribute("bn2", "epsilon", 1e-5), "bn2", "epsilon"),
@@ -101,6 +135,36 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
         lambda net: setattr(net.node("pool0"), "op", "AveragePool"),
         "pool0",
         "MaxPool read as AveragePool",
+    ),
+    "NHWC, its kernel flipped": (
+        channels_last("conv1", fault=weight("conv1_w", lambda w: w[:, :, ::-1, ::-1])),
+        "conv1",
+        "flipped kernel",
+    ),
+    "NHWC, pads on the other side": (
+        channels_last("conv1", fault=attribute("conv1", "pads", [0, 0, 2, 2])),
+        "conv1",
+        "pads",
+    ),
+    "NHWC, dropped bias": (channels_last("conv2", fault=dropped_bias), "conv2", "dropped bias"),
+    "NHWC, eps 1e-3": (channels_last("bn2", fault=attribute("bn2", "epsilon", 1e-3)), "bn2", "epsilon"),
+    "NHWC, turned back wrongly": (channels_last("conv1", back=(0, 3, 2, 1)), "conv1", "axes in another order"),
+    "NHWC, its result turned back wrongly": (turned_back_wrongly, "bn2", "axes in another order"),
+    "NHWC kernel turned wrongly": (kernel_turned("conv1", (0, 3, 2, 1)), "conv1", "kernel height and width exchanged"),
+    "NHWC depthwise kernel turned wrongly": (
+        kernel_turned("conv3", (0, 3, 2, 1)),
+        "conv3",
+        "kernel height and width exchanged",
+    ),
+    "NHWC kernel as it lies": (
+        weight("conv1_w", lambda w: np.ascontiguousarray(w.transpose(0, 2, 3, 1)).reshape(w.shape)),
+        "conv1",
+        "weights of another layout",
+    ),
+    "NHWC, not turned back": (
+        lambda net: (channels_last("conv1")(net), net.remove("conv1_nchw"))[0],
+        "conv1",
+        "added: conv1_nhwc",
     ),
     "dropped residual": (lambda net: net.remove("sum"), "conv3", "left out: sum"),
     "dropped ReLU": (lambda net: net.remove("act2"), "pool0", "left out: act2"),

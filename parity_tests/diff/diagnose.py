@@ -3,9 +3,11 @@
 The layer at fault is cut out of both graphs and fed the same values. Then one thing of it at a time is exchanged:
 
     an attribute of B's node for A's         epsilon, pads, ceil_mode, count_include_pad, axis, ...
-    an operand of B's node for A's           and what was done to it is told by weight_changes.py
+    an operand of B's node for A's           and what was done to it is told by weight_changes.py; as it is used, if it
+                                             is transposed before that
     the operator of B's node for A's         PRelu read as Relu
     a step that only one side has            left out on the other side as well
+    a Transpose that only B has              the axes turned another way
     a part of A's BatchNormalization         where B has folded it: another epsilon, gamma 1, no shift, no mean
 
 What brings the error to within 10 floors is the cause. Nothing is named that was not tried.
@@ -13,7 +15,7 @@ What brings the error to within 10 floors is the cause. Nothing is named that wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +25,7 @@ from facecvt.converters.errors import FacecvtError
 from facecvt.converters.graph import NumpyArray
 from facecvt.parity_tests.diff.difference import Cause
 from facecvt.parity_tests.diff.layer import CutLayer
+from facecvt.parity_tests.diff.layout import computing, constant_of, in_other_orders
 from facecvt.parity_tests.diff.own_error import arranged
 from facecvt.parity_tests.diff.provenance import EXCHANGED
 from facecvt.parity_tests.diff.weight_changes import change_of
@@ -86,11 +89,12 @@ def _hypotheses(case: Case, right: NumpyArray, wrong: NumpyArray) -> Iterator[Hy
     ours, theirs = case.a.data_nodes(), case.b.data_nodes()
     both = dict(case.feeds_b)  # and what only A reads
     both |= {b: case.feeds_a[a] for b, a in case.partner.items() if a in case.feeds_a and b not in both}
-    for one, other in zip(ours, theirs, strict=False) if len(ours) == len(theirs) else ():
-        if len(ours) > 1 and [n.op_type for n in ours] != [n.op_type for n in theirs]:
-            break
+    for one, other in same_steps(ours, theirs):
         yield from ((*found, both, right) for found in _exchanges(case, one, other))
         yield from ((*found, both, right) for found in several(case, one, other))
+    if kinds_of(computing(ours)) == kinds_of(computing(theirs)) and kinds_of(ours) != kinds_of(theirs):
+        for detail, layer in in_other_orders(case.b):
+            yield "axes in another order", detail, layer, both, right
     for own, feeds, meant, others in (
         (case.a, case.feeds_a, wrong, theirs),
         (case.b, case.feeds_b, right, ours),
@@ -106,9 +110,21 @@ def _hypotheses(case: Case, right: NumpyArray, wrong: NumpyArray) -> Iterator[Hy
         if node.op_type == "BatchNormalization" and len(theirs) < len(ours):
             for name, detail, edit in _folded_wrongly(node.output[0]):
                 yield name, detail, case.a.edited(edit), case.feeds_a, wrong
-    kinds = [" and ".join(node.op_type for node in nodes) for nodes in (ours, theirs)]
+    kinds = [" and ".join(kinds_of(nodes)) for nodes in (ours, theirs)]
     if all(kinds) and len(ours) != len(theirs) and set(case.partner.values()).issuperset(case.a.inputs):
         yield f"{kinds[0]} read as {kinds[1]}", f"A computes {kinds[0]}, B {kinds[1]}", _as_in_a(case), both, right
+
+
+def same_steps(ours: Sequence[Any], theirs: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """What corresponds: one step and one step, or the same steps, those that only move numbers left out if need be."""
+    if len(ours) == len(theirs) == 1 or kinds_of(ours) == kinds_of(theirs):
+        return list(zip(ours, theirs, strict=True))
+    ours, theirs = computing(ours), computing(theirs)
+    return list(zip(ours, theirs, strict=True)) if kinds_of(ours) == kinds_of(theirs) else []
+
+
+def kinds_of(nodes: Sequence[Any]) -> list[str]:
+    return [node.op_type for node in nodes]
 
 
 def _exchanges(case: Case, ours: Any, theirs: Any) -> Iterator[tuple[str, str, CutLayer]]:
@@ -274,7 +290,7 @@ def _folded_wrongly(output: str) -> Iterator[tuple[str, str, Callable[[CutLayer]
 
 
 def _operand(layer: CutLayer, node: Any, place: int) -> NumpyArray | None:
-    return layer.weights.get(node.input[place]) if place < len(node.input) else None
+    return constant_of(layer, node.input[place]) if place < len(node.input) and node.input[place] else None
 
 
 def _equal(one: NumpyArray, other: NumpyArray) -> bool:
