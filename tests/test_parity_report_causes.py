@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -66,6 +67,13 @@ def pads(model: Any) -> None:
     put_attribute(node_of(model, "Conv", 1), "pads", [0, 2, 2, 0])
 
 
+def lost_pads(model: Any) -> None:
+    """So that sizes, which this file fixes, do not fit each other behind it, and no runtime opens the model."""
+    for axis in (2, 3):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = 112
+    put_attribute(node_of(model, "Conv", 6), "pads", [0, 0, 0, 0])
+
+
 def one_slope(model: Any) -> None:
     put(model, node_of(model, "PRelu").input[1], lambda slope: slope.reshape(-1)[:1].reshape(1, 1, 1))
 
@@ -117,6 +125,7 @@ def scene_of(folder: Path) -> Scene:
         (epsilon, "epsilon", "BatchNormalization", 2, 1e-4),
         pytest.param(gamma, "gamma is 1 (fix_gamma)", "BatchNormalization", 2, 1e-2, marks=pytest.mark.slow),
         (pads, "pads", "Conv", 1, 1e-1),
+        (lost_pads, "pads", "Conv", 6, math.inf),
         (one_slope, "one slope for all channels", "PRelu", 2, 1e-2),
         pytest.param(relu, "PRelu read as Relu", "PRelu", 2, 1e-1, marks=pytest.mark.slow),
     ],
@@ -130,13 +139,17 @@ def test_a_cause_in_an_onnx_model(
     assert found is not None
     assert (found.side, found.against, found.cause) == ("onnx_mxnet", "oracle", cause)
     assert (found.layer, found.operator) == (listed(operator, number), operator)
-    assert found.own_rel_rmse is not None
+    assert found.evidence.endswith("it has another structure")
     assert found.floor is not None
+    if least == math.inf:
+        assert (found.own_rel_rmse, found.ratio) == (None, None)
+        assert "with that put right its own error is 0, before it was inf" in found.evidence
+        return
+    assert found.own_rel_rmse is not None
     assert least < found.own_rel_rmse < 2
     assert 5.96e-8 <= found.floor < 1e-6
     assert found.ratio == pytest.approx(found.own_rel_rmse / found.floor, rel=1e-3)
     assert f"with that put right its own error is 0, before it was {found.own_rel_rmse:.1e}" in found.evidence
-    assert found.evidence.endswith("it has another structure")
 
 
 @pytest.mark.slow

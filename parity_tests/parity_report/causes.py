@@ -278,7 +278,7 @@ def opened(scene: Scene, form: Form) -> Iterator[Side]:
     """
     framework = form.framework
     if form.kind == "onnx":
-        with open_side(scene.folder / f"{framework}.onnx", "onnx") as side:
+        with open_side(scene.folder / f"{framework}.onnx", "onnx", may_misfit=True) as side:
             yield side
         return
     if form.kind == "listing" or (form.kind, framework) == ("oracle", "torch"):
