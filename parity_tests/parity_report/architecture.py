@@ -179,18 +179,13 @@ class ArchitectureRun:
         return self.folder / f"{framework}.onnx"
 
     def _run(self, side: str, net: RunningNet, in_graph: bool, gathered: _Gathered) -> None:
-        """Every input and check of one side."""
+        """Every input and check of one side; those that show layers last, which may close what the others need."""
         outputs: dict[str, list[NumpyArray]] = {}
         by_name = {feed.info.name: feed for feed in self.feeds}
         with told(f"{side} cannot run {self.arch.name}"):
             for feed in self.feeds:
-                x = _of(feed, in_graph)
-                if feed.info.layers:
-                    with self.disk.writing(side, feed.info.name) as keep:
-                        outputs[feed.info.name] = net.run(x, keep)
-                    trim_memory()
-                elif feed.info.name != SMALL:
-                    outputs[feed.info.name] = net.run(x)
+                if not feed.info.layers and feed.info.name != SMALL:
+                    outputs[feed.info.name] = net.run(_of(feed, in_graph))
             weights = weights_of(side, net.weights(), self.arrays, self.weights)
             trim_memory()
             small: list[list[NumpyArray]] = []
@@ -202,6 +197,11 @@ class ArchitectureRun:
 
             checks = [check_weights(weights), *check_runs(side, run, _of(by_name[SMALL], in_graph))]
             outputs[SMALL] = small[0]
+            for feed in self.feeds:
+                if feed.info.layers:
+                    with self.disk.writing(side, feed.info.name) as keep:
+                        outputs[feed.info.name] = net.run(_of(feed, in_graph), keep)
+                    trim_memory()
         gathered.measured.sides.append(side)
         gathered.measured.outputs[side] = {name: [array.copy() for array in found] for name, found in outputs.items()}
         gathered.shown[side] = net.shown

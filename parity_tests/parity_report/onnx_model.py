@@ -1,13 +1,12 @@
 """The ONNX model that facecvt makes from a framework's files: converted, read back, run by ONNX Runtime.
 
 What a layer is called in it, is found by structure: the graph that is read back from the file is compared with the
-architecture's listing piece by piece. Where layers are wanted, a copy of the file runs in which each is an output as
-well, without optimisation; everything else comes from the file itself as ONNX Runtime runs it by default.
+architecture's listing piece by piece. Where layers are wanted, its nodes run without optimisation, some at a time;
+everything else comes from the file itself as ONNX Runtime runs it by default.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,9 +18,8 @@ from facecvt.converters.graph import Graph, name_of
 from facecvt.converters.readers.from_onnx import read_onnx
 from facecvt.parity_tests.diff.own_error import OwnErrors, arranged, is_forcible
 from facecvt.parity_tests.diff.their_runtime import onnx_values
-from facecvt.parity_tests.memory import give_back_memory
 from facecvt.parity_tests.parity_report.native import NumpyArray, OnValue
-from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime, additional_outputs
+from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime
 from facecvt.reference_models.graph_skeleton import from_graph
 from facecvt.reference_models.recognise import Recognition
 from facecvt.reference_models.recognise import compare as recognised_as
@@ -79,50 +77,31 @@ class OnnxNet:
         values = {layer: name_of(node.outputs[0]) for layer, node in found.layers.items()}
         self.values = {layer: value for layer, value in values.items() if value in held}
         self.shown = frozenset(self.values)
-        self._path = path
-        self._runtime: OrtRuntime | None = None
-        self._shows = False
+        self._runtime = OrtRuntime(path)
 
     def __enter__(self) -> OnnxNet:
+        self._runtime.__enter__()
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self._runtime is not None:
-            self._runtime.__exit__(None, None, None)
-            self._runtime = None
-            give_back_memory()
-
-    def _opened(self, shows: bool) -> OrtRuntime:
-        """The model, or the copy that shows its layers: one of both at a time, for each holds all weights."""
-        if self._runtime is None or self._shows != shows:
-            self._close()
-            runtime = OrtRuntime(self._with_layers() if shows else self._path, optimised=not shows)
-            runtime.__enter__()
-            self._runtime, self._shows = runtime, shows
-        return self._runtime
-
-    def _with_layers(self) -> Path:
-        path = self._path.with_suffix(".layers.onnx")
-        if not path.exists():
-            outputs = {name_of(value) for value in self.graph.outputs}
-            shutil.copyfile(self._path, path)
-            with open(path, "ab") as file:
-                file.write(
-                    additional_outputs([name for name in dict.fromkeys(self.values.values()) if name not in outputs])
-                )
-        return path
+        self._runtime.__exit__(None, None, None)
 
     def run(self, x: NumpyArray, on_value: OnValue | None = None) -> list[NumpyArray]:
         """As :meth:`facecvt.parity_tests.parity_report.native.NativeNet.run`."""
-        runtime = self._opened(on_value is not None)
-        arrays = runtime.run({runtime.input_names[0]: x}).outputs
-        if on_value is not None:
-            for layer, value in self.values.items():
-                on_value(layer, arrays[value])
-        return list(arrays.values())[: len(self.graph.outputs)]
+        fed = {self._runtime.input_names[0]: x}
+        if on_value is None:
+            return list(self._runtime.run(fed).outputs.values())
+        self._runtime.release()  # what runs part by part needs no second copy of all weights
+        outputs: dict[str, NumpyArray] = {}
+        layers: dict[str, list[str]] = {}
+        for layer, value in self.values.items():
+            layers.setdefault(value, []).append(layer)
+        for value, array in self._runtime.walk(fed, [*self._runtime.output_names, *layers]):
+            if value in self._runtime.output_names:
+                outputs[value] = array
+            for layer in layers.get(value, ()):
+                on_value(layer, array)
+        return [outputs[name] for name in self._runtime.output_names]
 
     def weights(self) -> State:
         """The weights in the file, by canonical name."""
