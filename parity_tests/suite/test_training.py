@@ -2,8 +2,9 @@
 
 float64 tells meaning from rounding: torch and Paddle agree to 1e-9. MXNet's PReLU computes its negative side in float32
 whatever it is fed, so MXNet is held to 1e-5 there. float32, which is what everybody trains in, is held to ten times the
-floor of every single value: what float32 costs it in torch, or in the framework under test. One fault of MXNet 1.9.1 is
-taken out first, see `test_mxnet_overwrites_what_the_slopes_gradient_is_made_of`.
+floor of every single value: what float32 costs it in torch; of the loss, which is one number, and of statistics, which
+MXNet adds up number by number, in the framework under test where that is more. One fault of MXNet 1.9.1 is taken out
+first, see `test_mxnet_overwrites_what_the_slopes_gradient_is_made_of`.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ def test_one_step_is_equal(name, options, head, moved_task, paddle_module, mxnet
     for framework in ("paddle", "mxnet"):
         own = differences(double[framework], single[framework])
         for value, error in differences(reference, single[framework]).items():
-            costs = max(floor[value], own[value])
+            trained = value.startswith(("gradients ", "weights "))
+            costs = floor[value] if trained else max(floor[value], own[value])
             assert error <= 10 * costs, f"{framework}, {value}: {error:.1e}, floor {floor[value]:.1e}"
             if error and value.startswith("gradients "):
                 ratios.append(error / costs)
