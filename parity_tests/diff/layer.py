@@ -85,23 +85,14 @@ class CutLayers:
         }
 
 
-@dataclass
-class CutLayer:
-    """A layer; the nodes are ``onnx.NodeProto`` in topological order.
+class CutLayer(CutLayers):
+    """One layer, which computes one value."""
 
-    Attributes:
-        nodes: its nodes.
-        weights: constants that they read, by name.
-        inputs: names of what is fed.
-        output: name of what it computes.
-        types: ONNX element type of inputs and output by name; float32 where it is not here.
-    """
-
-    nodes: list[Any]
-    weights: dict[str, NumpyArray]
-    inputs: list[str]
-    output: str
-    types: dict[str, int] = field(default_factory=dict)
+    @property
+    def output(self) -> str:
+        """Name of what it computes."""
+        (name,) = self.outputs
+        return name
 
     def copy(self) -> CutLayer:
         """A copy whose nodes can be edited."""
@@ -110,7 +101,7 @@ class CutLayer:
             other = type(node)()
             other.CopyFrom(node)
             nodes.append(other)
-        return CutLayer(nodes, dict(self.weights), list(self.inputs), self.output, dict(self.types))
+        return CutLayer(nodes, dict(self.weights), list(self.inputs), list(self.outputs), dict(self.types))
 
     def edited(self, edit: Callable[[CutLayer], None]) -> CutLayer:
         """A copy with one thing changed."""
@@ -141,10 +132,6 @@ class CutLayer:
                         kept.input[place] = operand
             found.append(other)
         return found
-
-    def proto(self) -> Any:
-        """The layer as an ``onnx.ModelProto`` whose inputs have any shape."""
-        return CutLayers(self.nodes, self.weights, self.inputs, [self.output], self.types).proto()
 
     def compute(self, feeds: Mapping[str, NumpyArray]) -> NumpyArray:
         """The layer in float64.
@@ -234,4 +221,4 @@ def cut(graph: Graph, name: str, ends: Collection[str]) -> CutLayer:
         ends: names of values at which the layer ends, where it is fed.
     """
     found = Cutter(graph).cut((name,), ends)
-    return CutLayer(found.nodes, found.weights, found.inputs, name, found.types)
+    return CutLayer(found.nodes, found.weights, found.inputs, found.outputs, found.types)

@@ -47,7 +47,7 @@ def constant_of(layer: CutLayer, name: str) -> NumpyArray | None:
         return None
     nodes = [node for node in layer.nodes if node.output[0] in wanted]
     try:
-        array = CutLayer(nodes, layer.weights, [], name, layer.types).compute({})
+        array = CutLayer(nodes, layer.weights, [], [name], layer.types).compute({})
     except FacecvtError:
         return None
     singles = all(weight.dtype != np.float64 for weight in layer.weights.values())
