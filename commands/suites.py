@@ -50,15 +50,16 @@ def parity(
     of rows, repetition, extreme inputs and aliasing are checked. ARCH is a name or a pattern, as for `facecvt models`;
     by default all. `facecvt parity --merge DIR... --out DIR` joins shards.
 
-    DIR gets parity.json, junit.xml, parity.md and the page parity.html. A framework that is not installed and not left
+    DIR gets parity.json, junit.xml, parity.md and the page parity.html, and where something differs repro/ARCH, the
+    first layer at fault alone, ready to run. A framework that is not installed and not left
     out by --frameworks makes exit code 4.
     """
     from facecvt.parity_tests.parity_report.console import render_parity
-    from facecvt.parity_tests.parity_report.result import Settings
+    from facecvt.parity_tests.parity_report.result import REPRO, Settings
     from facecvt.parity_tests.parity_report.result_json import document_of
     from facecvt.parity_tests.parity_report.suite import merged
     from facecvt.parity_tests.parity_report.suite import parity as run_suite
-    from facecvt.parity_tests.parity_report.written import write_report
+    from facecvt.parity_tests.parity_report.written import gather_repros, write_report
 
     report = reporter(**shown)
     if merge:
@@ -68,8 +69,10 @@ def parity(
     else:
         settings = Settings(architectures, tuple(part.strip() for part in frameworks.split(",")), quick, seed, shard)
         with report.progress() as progress:
-            found = run_suite(settings, progress, jobs=jobs)
+            found = run_suite(settings, progress, jobs=jobs, repro=None if out is None else out / REPRO)
     files = write_report(found, out) if out is not None else []
+    if merge and out is not None:
+        gather_repros(architectures, out)
     if report.as_json:
         report.text("", document_of(found), "parity")
     else:

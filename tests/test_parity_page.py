@@ -77,7 +77,7 @@ def architecture_of(name: str, count: int, wrong_side: str | None = None) -> Arc
         divergence = Divergence(
             wrong_side, "oracle", "stage.4", "PRelu", 6e-4, 4e-4, FLOOR, 3000.0, (1, 4, 3, 2), True,
             "one slope for all channels", "with one slope a channel its own error is 1.0e-07",
-            f"facecvt parity {name} --frameworks paddle <again>",
+            f"facecvt parity {name} --frameworks paddle <again>", f"python repro/{name}/run.py",
         )  # fmt: skip
     return ArchitectureResult(
         name=name, family="nets", title=f"{name}, a net", verdict="differ" if wrong_side else "agree",
@@ -199,6 +199,7 @@ def test_the_verdict_and_the_first_divergence_stand_on_top(page: Any) -> None:
     assert "second: Side paddle leaves Side oracle at stage.4 (PRelu)" in divergence
     assert "Cause: one slope for all channels" in divergence
     assert "facecvt parity second --frameworks paddle <again>" in divergence
+    assert "The layer alone, from the folder of the reports: python repro/second/run.py" in divergence
     assert page.locator("#detail-title").inner_text() == "second: Side paddle against Side oracle differs"
 
 

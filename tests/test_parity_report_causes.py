@@ -7,6 +7,8 @@ import gzip
 import json
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,10 +30,10 @@ from facecvt.parity_tests.parity_report.causes import Scene, of_failed
 from facecvt.parity_tests.parity_report.divergence import command_of
 from facecvt.parity_tests.parity_report.native import open_native, with_common_eps
 from facecvt.parity_tests.parity_report.onnx_model import make
-from facecvt.parity_tests.parity_report.result import ArchitectureResult, Settings
+from facecvt.parity_tests.parity_report.result import REPRO, ArchitectureResult, Settings
 from facecvt.parity_tests.parity_report.runs import feeds_of
 from facecvt.parity_tests.parity_report.suite import inputs_of, parity, sides_of
-from facecvt.parity_tests.parity_report.written import write_report
+from facecvt.parity_tests.parity_report.written import gather_repros, write_report
 from facecvt.reference_models import spec
 from facecvt.reference_models.seeded import seeded_arrays
 
@@ -91,11 +93,11 @@ def edit(path: Path, fault: Callable[[Any], None]) -> None:
 
 
 def run(
-    folder: Path, frameworks: tuple[str, ...], name: str = SMALL, open_net: Any = open_native
+    folder: Path, frameworks: tuple[str, ...], name: str = SMALL, open_net: Any = open_native, repro: Path | None = None
 ) -> ArchitectureResult:
     sides = sides_of(frameworks)
     basis = suite.basis_of(side.id for side in sides if side.available)
-    return ArchitectureRun(spec(name), sides, basis, inputs_of(True), 0, folder, open_net).result()
+    return ArchitectureRun(spec(name), sides, basis, inputs_of(True), 0, folder, open_net, repro).result()
 
 
 def listed(operator: str, number: int = 2) -> str:
@@ -124,7 +126,7 @@ def scene_of(folder: Path) -> Scene:
     [
         (epsilon, "epsilon", "BatchNormalization", 2, 1e-4),
         pytest.param(gamma, "gamma is 1 (fix_gamma)", "BatchNormalization", 2, 1e-2, marks=pytest.mark.slow),
-        (pads, "pads", "Conv", 1, 1e-1),
+        pytest.param(pads, "pads", "Conv", 1, 1e-1, marks=pytest.mark.slow),
         (lost_pads, "pads", "Conv", 6, math.inf),
         (one_slope, "one slope for all channels", "PRelu", 2, 1e-2),
         pytest.param(relu, "PRelu read as Relu", "PRelu", 2, 1e-1, marks=pytest.mark.slow),
@@ -143,7 +145,7 @@ def test_a_cause_in_an_onnx_model(
     assert found.floor is not None
     if least == math.inf:
         assert (found.own_rel_rmse, found.ratio) == (None, None)
-        assert "with that put right its own error is 0, before it was inf" in found.evidence
+        assert "with that put right its own error is 0, before it was inf: shape [" in found.evidence
         return
     assert found.own_rel_rmse is not None
     assert least < found.own_rel_rmse < 2
@@ -165,7 +167,7 @@ def test_a_cause_in_the_reports(
         edit(target, epsilon)
 
     monkeypatch.setattr(architecture, "make", with_a_fault)
-    found = run(tmp_path, ("mxnet", "onnx"))
+    found = run(tmp_path, ("mxnet", "onnx"), repro=tmp_path / "shard" / REPRO)
     assert {pair.key: pair.verdict for pair in found.pairs} == {
         "oracle/mxnet": "agree", "oracle/onnx_mxnet": "differ", "mxnet/onnx_mxnet": "differ",
     }  # fmt: skip
@@ -190,6 +192,15 @@ def test_a_cause_in_the_reports(
     assert {name: evidence in text for name, text in files.items()} == dict.fromkeys(files, True)
     assert "Cause: epsilon. " in files["parity.md"]
     assert "cause: epsilon\n" in files["junit.xml"]
+    assert first.repro == f"python repro/{SMALL}/run.py"
+    assert {name: first.repro in text for name, text in files.items()} == dict.fromkeys(files, True)
+    gather_repros([tmp_path / "shard", tmp_path / "another"], tmp_path / "reports")
+    command = [sys.executable, *first.repro.split()[1:]]
+    ran = subprocess.run(command, cwd=tmp_path / "reports", capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr  # the error of b.onnx is the reported one to 3 digits
+    shown = re.search(r"B b.onnx: rel-RMSE ([^,]+),", ran.stdout)
+    assert shown is not None
+    assert float(shown.group(1)) == pytest.approx(first.own_rel_rmse, rel=0.01)
 
 
 def test_nothing_is_looked_into_while_all_agree(

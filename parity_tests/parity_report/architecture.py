@@ -105,6 +105,7 @@ class ArchitectureRun:
         seed: of weights and inputs.
         folder: for files; what is left in it is the caller's to remove.
         open_net: opens a native net.
+        repro: folder that gets the layer at fault alone, in a folder of the architecture's name.
     """
 
     def __init__(
@@ -116,10 +117,11 @@ class ArchitectureRun:
         seed: int,
         folder: Path,
         open_net: Callable[..., AbstractContextManager[RunningNet]] = open_native,
+        repro: Path | None = None,
     ) -> None:
         self.arch = with_common_eps(arch)
         self.asked, self.sides, self.basis, self.infos, self.seed = arch, sides, basis, infos, seed
-        self.folder, self.open_net = folder, open_net
+        self.folder, self.open_net, self.repro = folder, open_net, repro
         self.arrays = WeightsOnDisk(folder / "weights", seeded_arrays(self.arch, seed))
         self.weights = sha256_of(self.arrays)
         self.feeds = feeds_of(self.arch, infos, seed)
@@ -283,7 +285,8 @@ class ArchitectureRun:
         self, layers: Sequence[LayerInfo], pairs: Sequence[PairResult], gathered: _Gathered, command: str
     ) -> Divergence | None:
         """The first layer at fault with its cause; what looks for causes runs only where something differs."""
-        scene = Scene(self.arch, self.arrays, self.feeds, self.basis, self.folder, self.open_net, command)
+        repro = None if self.repro is None else self.repro / self.asked.name
+        scene = Scene(self.arch, self.arrays, self.feeds, self.basis, self.folder, self.open_net, command, repro)
         found = first_divergence(layers, pairs, gathered.weights, command)
         if found is None:
             return of_failed(scene, gathered.failed)
@@ -371,8 +374,9 @@ def not_run(arch: ArchitectureSpec, sides: Sequence[SideInfo], seed: int, reason
 
 
 def run_architecture(
-    arch: ArchitectureSpec, sides: Sequence[SideInfo], basis: str | None, infos: tuple[InputInfo, ...], seed: int
-) -> ArchitectureResult:
+    arch: ArchitectureSpec, sides: Sequence[SideInfo], basis: str | None, infos: tuple[InputInfo, ...], seed: int,
+    repro: Path | None = None,
+) -> ArchitectureResult:  # fmt: skip
     """Hold every implementation of an architecture against every other; see :class:`ArchitectureRun`."""
     with tempfile.TemporaryDirectory(prefix="facecvt-parity-") as folder:
-        return ArchitectureRun(arch, sides, basis, infos, seed, Path(folder)).result()
+        return ArchitectureRun(arch, sides, basis, infos, seed, Path(folder), repro=repro).result()

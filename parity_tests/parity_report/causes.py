@@ -34,7 +34,7 @@ from facecvt.parity_tests.diff.network import Network
 from facecvt.parity_tests.memory import give_back_memory
 from facecvt.parity_tests.parity_report.measured import ORACLE
 from facecvt.parity_tests.parity_report.native import NumpyArray, open_native, output_layers
-from facecvt.parity_tests.parity_report.result import Divergence, LayerInfo, PairResult, rounded
+from facecvt.parity_tests.parity_report.result import REPRO, Divergence, LayerInfo, PairResult, rounded
 from facecvt.parity_tests.parity_report.runs import Feed
 from facecvt.reference_models.graph_skeleton import from_graph
 from facecvt.reference_models.recognise import compare as recognised_as
@@ -59,6 +59,8 @@ class Scene:
         folder: holds ``<framework>.onnx``; takes what is saved here.
         open_net: opens a native net.
         command: what shows a divergence again.
+        repro: folder in which the layer at fault is to lie alone, ``repro/NAME`` beside the reports; None where it is
+            not kept.
     """
 
     arch: ArchitectureSpec
@@ -68,6 +70,7 @@ class Scene:
     folder: Path
     open_net: Callable[..., AbstractContextManager[Any]]
     command: str
+    repro: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,9 @@ class _Told:
             on = f"A is {a}, B {b}, fed {feed.info.name}"
             floor = "" if found.fault is None else f" (floor {found.fault.floor:.1e})"
             if found.cause is not None:
-                self.evidence = f"{found.cause.detail}; {found.cause.proof}{floor}; {on}"
+                problem = found.fault.own.problem if found.fault is not None else None
+                told = f"{found.cause.proof}: {problem}" if problem else found.cause.proof
+                self.evidence = f"{found.cause.detail}; {told}{floor}; {on}"
                 return True
             assert found.fault is not None
             own = found.fault.own.problem or f"own rel-RMSE {found.fault.own.rel_rmse:.1e}"
@@ -218,7 +223,10 @@ class _Told:
             {name_of(side.graph.inputs[0]): feed.of(contracts[framework])}
             for side, framework in ((ours, a), (theirs, b))
         )
-        found = diff_sides(ours, theirs, [(feed.info.kind, feed.info.batch, fed, its)], first_of=is_wanted)
+        runs = [(feed.info.kind, feed.info.batch, fed, its)]
+        if self.scene.repro is not None:
+            self.scene.repro.parent.mkdir(parents=True, exist_ok=True)
+        found = diff_sides(ours, theirs, runs, first_of=is_wanted, repro=self.scene.repro)
         if self.layer is None and found.diverges_at is not None:
             value = resolved_alias(found.diverges_at, ours.graph.aliases)
             self.layer = next((layer for layer, name in values.items() if name == value), None)
@@ -255,10 +263,12 @@ class _Told:
         """The divergence with what was told."""
         cause = self.difference.cause if self.difference is not None else None
         parts = [part for part in (self.evidence, found.evidence) if part]
+        kept = self.scene.repro if self.difference is not None and self.difference.repro is not None else None
         return replace(
             found,
             cause=cause.name if cause is not None else found.cause,
             evidence="; ".join(parts if cause is not None else parts[::-1]),
+            repro=None if kept is None else f"python {REPRO}/{kept.name}/run.py",
         )
 
 

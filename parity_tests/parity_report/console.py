@@ -59,6 +59,8 @@ def render_parity(console: Console, result: ParityResult, files: Sequence[Path],
         if first is not None:
             console.print(Text(f"{found.name}: first divergence: {first.layer} ({first.operator}) of {first.side}"))
             console.print(Text(f"  cause: {first.cause or 'not known'}: {first.evidence}"))
+            if first.repro is not None:
+                console.print(Text(f"  the layer alone, from the folder of the reports: {first.repro}"))
     figures = plain_table(*HEAD)
     for each in figures_of(result):
         figures.add_row(*each.row(), style=None if each.met else COLORS["differ"])

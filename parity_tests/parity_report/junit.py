@@ -57,6 +57,7 @@ def _of_pair(found: ArchitectureResult, pair: PairResult) -> ElementTree.Element
     if first is not None and first.side == pair.b and first.against == pair.a:
         cause = f"\ncause: {first.cause}" if first.cause else ""
         detail += f"\nfirst divergence: {first.layer} ({first.operator}){cause}\n{first.evidence}\n{first.command}"
+        detail += f"\n{first.repro}" if first.repro is not None else ""
     return _case(found.name, pair.key, pair.verdict, pair.reason, detail)
 
 

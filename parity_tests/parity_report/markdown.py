@@ -117,6 +117,8 @@ def section(found: ArchitectureResult, sides: Sequence[SideInfo]) -> list[str]:
         lines += ["", f"First divergence: `{first.layer}` ({first.operator}) of {first.side}, against {first.against}: "
                   f"rel-RMSE {figure(first.rel_rmse)}, floor {figure(first.floor)}."]  # fmt: skip
         lines += [f"Cause: {first.cause}. " if first.cause else "", first.evidence, "", f"    {first.command}"]
+        if first.repro is not None:
+            lines += ["", "The layer alone, from the folder of the reports:", "", f"    {first.repro}"]
     if lines[-1]:
         lines.append("")
     return lines

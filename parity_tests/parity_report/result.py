@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 DIGITS = 4
+REPRO = "repro"  # folder beside the reports, of the layers at fault
 
 Verdict = Literal["agree", "differ", "not_comparable", "not_run"]
 # The gravest first; the verdict of several is the first of these that one of them has.
@@ -218,6 +219,7 @@ class Divergence:
         cause: in a few words, None where none was proven.
         evidence: what proves it, or the figures.
         command: what shows it again.
+        repro: what runs the layer alone, from the folder of the reports; None where it was not kept.
     """
 
     side: str
@@ -233,6 +235,7 @@ class Divergence:
     cause: str | None
     evidence: str
     command: str
+    repro: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from facecvt.parity_tests.parity_report.result import (
 )
 from facecvt.parity_tests.parity_report.result_json import read_json
 from facecvt.parity_tests.parity_report.runs import inputs_of
-from facecvt.parity_tests.parity_report.workers import run_in_workers
+from facecvt.parity_tests.parity_report.workers import WorkerProcess, run_in_workers
 from facecvt.parity_tests.peak_memory import begin_peak, peak_mb
 from facecvt.parity_tests.tolerance import OUTPUT_ONE_MINUS_COS, OUTPUT_REL_RMSE, K
 from facecvt.reference_models import names
@@ -47,8 +48,9 @@ Runner = Callable[..., ArchitectureResult]
 
 
 def parity(
-    settings: Settings, progress: Progress | None = None, runner: Runner = run_architecture, jobs: int = 0
-) -> ParityResult:
+    settings: Settings, progress: Progress | None = None, runner: Runner = run_architecture, jobs: int = 0,
+    repro: Path | None = None,
+) -> ParityResult:  # fmt: skip
     """Hold every implementation of the architectures against every other.
 
     Args:
@@ -56,6 +58,7 @@ def parity(
         progress: called with a stage's name, the architectures done and those in all.
         runner: runs one architecture.
         jobs: how many processes run architectures, with one thread each; 0 for this process.
+        repro: folder that gets the first layer at fault of every architecture, alone and ready to run.
 
     Raises:
         UsageError: no such architecture or shard.
@@ -70,7 +73,8 @@ def parity(
     chosen = shard_of(selected(settings.patterns, settings.quick), settings.shard)
     found, costs_of, of_workers = [], {}, 0.0
     if jobs:
-        done = run_in_workers(chosen, settings, jobs, progress)
+        start = [] if repro is None else [partial(WorkerProcess, repro)]
+        done = run_in_workers(chosen, settings, jobs, progress, *start)
         found = [
             done.found.get(arch.name) or not_run(arch, sides, settings.seed, done.died[arch.name]) for arch in chosen
         ]
@@ -80,7 +84,7 @@ def parity(
         if progress is not None:
             progress(arch.name, number, len(chosen))
         before = cpu_seconds()
-        found.append(runner(arch, sides, basis, infos, settings.seed))
+        found.append(runner(arch, sides, basis, infos, settings.seed, repro))
         costs_of[arch.name] = round(cpu_seconds() - before, 2)
     return ParityResult(
         verdict=gravest(each.verdict for each in found),

@@ -7,7 +7,8 @@ the frameworks are loaded once for many architectures. It speaks JSON, one objec
     out  {"result": the document of parity.json, "resident_mb": MB that the process has now}
     out  {"error": TEXT}                                                                      a bug in facecvt
 
-What the frameworks write to stdout goes to stderr. The process ends when its stdin does.
+An argument names the folder for the layers at fault. What the frameworks write to stdout goes to stderr. The process
+ends when its stdin does.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, TextIO
 
 from facecvt.parity_tests.memory import give_back_memory
@@ -27,14 +29,14 @@ from facecvt.parity_tests.parity_report.suite import parity
 from facecvt.parity_tests.peak_memory import resident_mb
 
 
-def serve(requests: TextIO, answers: TextIO) -> None:
+def serve(requests: TextIO, answers: TextIO, repro: Path | None = None) -> None:
     """Answer requests until there are none."""
     for line in requests:
         request = json.loads(line)
         given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in request.items()}
         settings = Settings(**given)
         try:
-            answer: dict[str, Any] = {"result": document_of(parity(settings))}
+            answer: dict[str, Any] = {"result": document_of(parity(settings, repro=repro))}
             give_back_memory()
             answer["resident_mb"] = resident_mb()
         except Exception:  # it goes to the process that asked
@@ -48,4 +50,4 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as own_stdout:
         os.dup2(2, 1)
-        serve(sys.stdin, own_stdout)
+        serve(sys.stdin, own_stdout, Path(sys.argv[1]) if sys.argv[1:] else None)

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import IO, Any
 
 from facecvt.parity_tests.framework_environment import framework_environment
@@ -55,16 +56,19 @@ class Done:
 class WorkerProcess:
     """One process, what it says on stderr, and a folder for its files that goes with it.
 
+    Args:
+        repro: folder for the layers at fault, as :func:`facecvt.parity_tests.parity_report.suite.parity` has it.
+
     Attributes:
         resident_mb: MB that it had after its last answer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, repro: Path | None = None) -> None:
         self.resident_mb = 0.0
         self._folder = tempfile.TemporaryDirectory(prefix="facecvt-parity-")
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - until close
         self._process = subprocess.Popen(
-            [sys.executable, "-m", WORKER],
+            [sys.executable, "-m", WORKER, *([str(repro)] if repro is not None else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -1,12 +1,17 @@
-"""The files of a result: ``parity.json``, ``junit.xml``, ``parity.md`` and the page, ``parity.html``."""
+"""The files of a result: ``parity.json``, ``junit.xml``, ``parity.md`` and the page, ``parity.html``.
+
+Beside them ``repro/ARCH`` is the first layer at fault of an architecture, which was written when it was found.
+"""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from facecvt.parity_tests.parity_report.junit import write_junit
 from facecvt.parity_tests.parity_report.markdown import write_markdown
-from facecvt.parity_tests.parity_report.result import ParityResult
+from facecvt.parity_tests.parity_report.result import REPRO, ParityResult
 from facecvt.parity_tests.parity_report.result_json import NAME, write_json
 from facecvt.parity_tests.report.parity_page import write_page
 
@@ -27,3 +32,16 @@ def write_report(result: ParityResult, folder: str | Path) -> list[Path]:
     for path, write in zip(files, (write_json, write_junit, write_markdown, write_page), strict=True):
         write(result, path)
     return files
+
+
+def gather_repros(folders: Iterable[str | Path], target: Path) -> None:
+    """Copy the layers at fault that lie beside the reports of shards to beside the report of all.
+
+    Args:
+        folders: those of the shards; none, where nothing differs.
+        target: folder of the joined report.
+    """
+    for folder in folders:
+        source = Path(folder) / REPRO
+        if source.is_dir() and source.resolve() != (target / REPRO).resolve():
+            shutil.copytree(source, target / REPRO, dirs_exist_ok=True)

@@ -146,7 +146,8 @@ class Page {
         `${this.labels[it.side] || it.side} leaves ${this.labels[it.against] || it.against} at `, element("code", {}, it.layer), ` (${it.operator}).`),
       element("p", {}, it.cause ? `Cause: ${it.cause}. ` : "No known cause was proven. ", it.evidence),
       element("p", { className: "hint" }, figures),
-      element("p", {}, "Again: ", element("code", {}, it.command)));
+      element("p", {}, "Again: ", element("code", {}, it.command)),
+      ...(it.repro ? [element("p", {}, "The layer alone, from the folder of the reports: ", element("code", {}, it.repro))] : []));
   }
 
   wanted(key) {
