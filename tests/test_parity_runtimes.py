@@ -232,6 +232,28 @@ def test_a_missing_or_damaged_model_is_an_error_that_names_it(tmp_path: Path) ->
             pass
 
 
+def test_what_onnxruntime_refuses_is_told_by_the_error_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """It writes a line of its own to stderr for every failed node; `--json` and `-q` leave no room for that."""
+    onnx = pytest.importorskip("onnx", reason="pip install onnx==1.23.2")
+    pytest.importorskip("onnxruntime", reason="pip install onnxruntime==1.31.1")
+    floats = onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Gemm", ["data", "w"], ["out"], name="fc")],
+        "g",
+        [onnx.helper.make_tensor_value_info("data", floats, ["batch", "features"])],
+        [onnx.helper.make_tensor_value_info("out", floats, None)],
+        [onnx.numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")],
+    )
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "m.onnx")
+    with (
+        OrtRuntime(tmp_path / "m.onnx") as runtime,
+        pytest.raises(RunFailedError, match=r"Gemm.*[Dd]imension mismatch"),
+    ):
+        runtime.run({"data": np.ones((1, 5), np.float32)})
+    assert capfd.readouterr().err == ""
+
+
 def test_torch_taps_on_lines_without_an_assignment_are_refused(tmp_path: Path) -> None:
     case = build_torch_lines(tmp_path)
     line = MODEL_PY.splitlines().index("        return x") + 1

@@ -28,10 +28,9 @@ from facecvt.parity_tests.diff.layer import CutLayers, Cutter
 from facecvt.parity_tests.memory import trim_memory
 from facecvt.parity_tests.metrics import Metrics, compare
 from facecvt.parity_tests.runtimes.runtime import RunFailedError, first_line
-from facecvt.parity_tests.runtimes.runtime_ort import PIP_COMMAND, THREADS
+from facecvt.parity_tests.runtimes.runtime_ort import PIP_COMMAND, SEVERITY_FATAL, THREADS
 
 PREFIX = "given/"
-SEVERITY_FATAL = 4  # what it refuses is raised, and told from there
 MOST_BYTES = 1 << 24  # of values that wait for their part
 MOST_WEIGHT_BYTES = 1 << 24  # of a part's weights, unless those of one layer are more
 TRIMMED_BYTES = 1 << 22  # of a part's weights, of which ONNX Runtime has made copies of its own

@@ -31,7 +31,7 @@ from facecvt.parity_tests.runtimes.runtime import Capture, NumpyArray, RunFailed
 PIP_COMMAND = "pip install onnxruntime==1.31.1"
 THREADS = 1 if os.environ.get("OMP_NUM_THREADS") == "1" else 2  # as every other library that computes
 LARGE = 8 << 20  # bytes of a file from which on its opening is worth giving memory back
-SEVERITY_ERROR = 3
+SEVERITY_FATAL = 4  # what it refuses is raised, and told from there
 
 
 class OrtRuntime(Runtime):
@@ -80,7 +80,7 @@ class OrtRuntime(Runtime):
     def _start(self, model: str | bytes, *, optimised: bool = True, arena: bool = True) -> Any:
         options = self._onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
-        options.log_severity_level = SEVERITY_ERROR
+        options.log_severity_level = SEVERITY_FATAL
         options.enable_cpu_mem_arena = arena
         # Idle threads that spin take the processor from the oracle; they do not change a number.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
