@@ -24,15 +24,16 @@ import facecvt
 from facecvt.converters import conversion
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.parity_tests.diff import model as diff_model
-from facecvt.parity_tests.parity_report import architecture, causes, suite
+from facecvt.parity_tests.parity_report import architecture, causes
 from facecvt.parity_tests.parity_report.architecture import ArchitectureRun
 from facecvt.parity_tests.parity_report.causes import Scene, of_failed
 from facecvt.parity_tests.parity_report.divergence import command_of
+from facecvt.parity_tests.parity_report.exact import basis_of
 from facecvt.parity_tests.parity_report.native import open_native, with_common_eps
 from facecvt.parity_tests.parity_report.onnx_model import make
 from facecvt.parity_tests.parity_report.result import REPRO, ArchitectureResult, Settings
-from facecvt.parity_tests.parity_report.runs import feeds_of
-from facecvt.parity_tests.parity_report.suite import inputs_of, parity, sides_of
+from facecvt.parity_tests.parity_report.runs import feeds_of, inputs_of
+from facecvt.parity_tests.parity_report.suite import parity, sides_of
 from facecvt.parity_tests.parity_report.written import gather_repros, write_report
 from facecvt.reference_models import spec
 from facecvt.reference_models.seeded import seeded_arrays
@@ -96,7 +97,7 @@ def run(
     folder: Path, frameworks: tuple[str, ...], name: str = SMALL, open_net: Any = open_native, repro: Path | None = None
 ) -> ArchitectureResult:
     sides = sides_of(frameworks)
-    basis = suite.basis_of(side.id for side in sides if side.available)
+    basis = basis_of(side.id for side in sides if side.available)
     return ArchitectureRun(spec(name), sides, basis, inputs_of(True), 0, folder, open_net, repro).result()
 
 
@@ -228,6 +229,58 @@ def test_a_cause_in_the_code_of_a_native_net(tmp_path: Path, torch_module: Any) 
     assert (first.side, first.layer, first.cause) == ("torch", listed("BatchNormalization"), "epsilon")
     assert first.evidence.startswith("epsilon is 0.001 where A has 1e-05; with that put right its own error is 0, ")
     assert "B the torch net as torch.export gives it, fed image/2" in first.evidence
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("framework", ["paddle", "mxnet"])
+def test_a_cause_in_the_files_of_a_native_net(
+    tmp_path: Path, paddle_module: Any, mxnet_module: Any, ort_module: Any, framework: str
+) -> None:
+    """Every epsilon of one framework's net; the oracle evaluates MXNet's files of a net that is right."""
+
+    @contextmanager
+    def with_a_fault(name: str, arch: Any, arrays: Mapping[str, Any]) -> Iterator[Any]:
+        options = {"eps": 1e-3} if name == framework else {}
+        with open_native(name, arch.with_options(**options), arrays) as net:
+            yield net
+
+    found = run(tmp_path, ("paddle", "mxnet", "onnx"), "mbf", with_a_fault)
+    first = found.first_divergence
+    assert first is not None
+    names = [layer.name for layer in spec("mbf").layers() if layer.op == "BatchNormalization"]
+    assert (first.side, first.layer, first.cause) == (framework, names[0], "epsilon")
+    assert first.evidence.startswith("epsilon is 0.001 where A has 1e-05; with that put right its own error is 0, ")
+    assert f"A is the mxnet files that the oracle evaluates, B the files that the {framework} net" in first.evidence
+    assert first.evidence.endswith(f"at the same layer: onnx_{framework}")
+
+
+@pytest.mark.slow
+def test_what_no_file_shows_has_no_cause(tmp_path: Path, mxnet_module: Any, ort_module: Any) -> None:
+    """Only the net as it ran is wrong."""
+    layer = listed("BatchNormalization")
+
+    @contextmanager
+    def with_a_fault(framework: str, arch: Any, arrays: Mapping[str, Any]) -> Iterator[Any]:
+        with open_native(framework, arch, arrays) as net:
+            right = net.run
+
+            def wrong(x: Any, on_value: Any = None) -> Any:
+                def shown(name: str, value: Any) -> None:
+                    on_value(name, value * np.float32(1.001) if name == layer else value)
+
+                return right(x, None if on_value is None else shown)
+
+            net.run = wrong  # type: ignore[method-assign]
+            yield net
+
+    found = run(tmp_path, ("mxnet",), SMALL, with_a_fault, tmp_path / REPRO)
+    first = found.first_divergence
+    assert first is not None
+    assert (first.side, first.layer, first.cause, first.repro) == ("mxnet", layer, None, None)
+    assert first.rel_rmse == pytest.approx(1e-3, rel=0.01)
+    assert "the files that the mxnet net is saved to, held against the mxnet files that the oracle" in first.evidence
+    assert "does not show it" in first.evidence
+    assert not (tmp_path / REPRO / SMALL).exists()
 
 
 def test_what_one_reader_reads_wrongly_is_held_against_another(
