@@ -1,6 +1,6 @@
 """Architectures in processes of their own, as many at a time as there are jobs and memory for.
 
-The dearest is run first. One that would, by its weights, take all processes together beyond MEMORY waits until others
+The dearest is run first. One that would, by its size, take all processes together beyond MEMORY waits until others
 have ended; a process that stays large ends, and a new one takes its place. A process that dies is told with the
 architecture that it ran, which then counts as not run; the others go on. What processes leave on disk is removed.
 """
@@ -30,7 +30,8 @@ from facecvt.reference_models.spec import ArchitectureSpec
 
 WORKER = "facecvt.parity_tests.parity_report.worker"
 MEMORY = 4000.0  # MB
-LEAST, PER_WEIGHTS = 900.0, 5.6  # MB that a process takes, and MB for each of the weights; measured, rounded up
+# MB that a process takes, and MB for each MB of weights and of one picture's values; measured, rounded up.
+LEAST, PER_WEIGHTS, PER_VALUES = 850.0, 2.3, 1.6
 LARGE = 1200.0  # MB that a process still has when it is done, beyond which it is not used again
 LAST_BYTES = 2000
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -132,8 +133,10 @@ def greatest_together(spans: Sequence[Span]) -> float:
 
 
 def need_mb(arch: ArchitectureSpec) -> float:
-    """Memory that an architecture takes at most, estimated from its weights."""
-    return LEAST + PER_WEIGHTS * costs(arch).parameters * 4 / 1e6
+    """Memory that an architecture takes at most, estimated from its weights and values."""
+    found = costs(arch)
+    values = sum(math.prod(size for size in shape if isinstance(size, int)) for shape in found.shapes.values())
+    return LEAST + (PER_WEIGHTS * found.parameters + PER_VALUES * values) * 4 / 1e6
 
 
 def run_in_workers(
