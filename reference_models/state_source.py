@@ -140,6 +140,8 @@ def state_graph(model: StateModel, input_shapes: Mapping[str, Sequence[int | str
 def refusal(path: Path, found: StateRecognition | None, asked: str | None) -> str:
     """Why a state is not taken, with the nearest architecture and what differs."""
     help_line = "`facecvt inspect` shows its weights."
+    if all((path.parent / name).is_file() for name in ("model.py", "facecvt.json")):  # a folder of facecvt's own
+        help_line = f"{path.parent / 'model.py'} is the net: give `model:load` in that folder. {help_line}"
     if found is None:
         return f"{path}: its weights are nothing like {asked or 'any reference architecture'}. {help_line}"
     if found.exact:

@@ -16,6 +16,7 @@ from facecvt.converters.errors import UsageError, WeightsError
 from facecvt.converters.formats.safetensors_file import write_safetensors
 from facecvt.converters.formats.torch_state import write_state_dict
 from facecvt.parity_tests.proven import ProvenConversion, convert_and_verify
+from facecvt.parity_tests.support.small_net import small_net
 from facecvt.parity_tests.verify import verify
 from facecvt.reference_models import names, spec
 from facecvt.reference_models.listing_graph import graph_of_listing
@@ -185,6 +186,19 @@ def test_real_checkpoints_convert(
     assert result.verification is not None
     assert result.exit_code == 0, result.verification.reasons
     assert result.conversion.source_model.architecture.name == REAL[path]
+
+
+def test_a_folder_of_our_own_says_how_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torch_module: ModuleType, ort_module: ModuleType
+) -> None:
+    """The weights alone are of no known net; ``model.py`` beside them is the net."""
+    small_net().write(tmp_path / "small.onnx")
+    convert_and_verify(tmp_path / "small.onnx", "onnx", "torch", output=tmp_path / "small_net", verify=False)
+    with pytest.raises(WeightsError, match=r"small_net/model.py is the net: give `model:load` in that folder"):
+        converted(tmp_path / "small_net", tmp_path / "x.onnx")
+    monkeypatch.chdir(tmp_path)
+    again = converted("small_net.model:load", tmp_path / "x.onnx", inputs={"data": ["batch", 3, 16, 16]})
+    assert again.exit_code == 0
 
 
 def test_the_command(tmp_path: Path, torch_module: ModuleType, ort_module: ModuleType, capsys: Any) -> None:
