@@ -283,6 +283,7 @@ def test_what_no_file_shows_has_no_cause(tmp_path: Path, mxnet_module: Any, ort_
     assert not (tmp_path / REPRO / SMALL).exists()
 
 
+@pytest.mark.slow
 def test_what_one_reader_reads_wrongly_is_held_against_another(
     monkeypatch: pytest.MonkeyPatch, made: Path, tmp_path: Path, torch_module: Any
 ) -> None:
