@@ -18,7 +18,7 @@ from facecvt.parity_tests.diff.difference import Divergence
 from facecvt.parity_tests.diff.localise import Fault
 from facecvt.parity_tests.selftest import run
 from facecvt.parity_tests.selftest.result import FaultRun, Selftest, VariantRun
-from facecvt.parity_tests.selftest.run import FAULTS, RARE, selftest
+from facecvt.parity_tests.selftest.run import FAULTS, NETS, RARE, selftest
 
 SCHEMA = json.loads((Path(facecvt.__path__[0]) / "docs/schemas/selftest.schema.json").read_text(encoding="utf-8"))
 WHOLE = FaultRun("net", "fault", ("layer",), 1.0, 1e-7, "cause", "differ", "layer", "cause", True, True, True)
@@ -114,4 +114,7 @@ def test_the_figures_on_every_net(ort_module: Any, torch_module: Any) -> None:
     found = selftest()
     assert not found.shortfalls
     assert not found.alarms
-    assert len(found.names) >= 70
+    assert {fault.net for fault in found.faults} == {variant.net for variant in found.variants} == set(NETS)
+    assert len(found.names) == len(FAULTS)
+    assert len(found.injected) >= 280
+    assert min(found.share(figure) for figure in ("detected", "localised", "named")) >= 0.99
