@@ -3,6 +3,7 @@
     facecvt parity --out FOLDER
     facecvt selftest --json > FOLDER/selftest.json
     cd parity_tests/suite; pytest test_detections.py test_chains.py test_training.py --junitxml FOLDER/suites.xml
+    python benchmarks/check_cost.py --readme > FOLDER/cost.md
     python benchmarks/parity_figures.py FOLDER [--readme]
 
 docs/directions.json and docs/real-models.md are read besides. Nothing is measured here: a figure stands in one of these
@@ -36,6 +37,7 @@ from facecvt.reference_models import names
 PARITY, SELFTEST = "facecvt parity", "facecvt selftest"
 DETECTIONS, CHAINS, TRAINING = "test_detections", "test_chains", "test_training"
 NOT_RUN = "not run"
+MOST_SECONDS, MOST_RATIO = 60, 2  # of the check of every layer, which check_cost.py fails beyond
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def suite_rows(figures: Sequence[MeasuredFigure], others: Sequence[str]) -> list
     wanted = len(PHOTOS) * (real + len(directions.COLUMNS) * len(REFERENCE_DETECTORS))
     return [
         suite_row("detectors after suppression", "the same boxes", DETECTIONS, others,
-            f"{boxes.value:.0f} boxes in {boxes.times} of {wanted} pictures by conversion, corners at most "
+            f"{boxes.value:.0f} boxes in {boxes.times} of {wanted} runs, corners at most "
             f"{apart.value:.1e} pixels apart" if boxes and apart else "",
             boxes is not None and boxes.times == wanted),
         suite_row("a state through MXNet, Paddle, ONNX and back to PyTorch", "byte-identical", CHAINS, others,
@@ -128,6 +130,26 @@ def suite_row(figure: str, goal: str, suite: str, others: Sequence[str], reached
     return Row(figure, goal, told, f"pytest parity_tests/suite/{suite}.py", met and not lost)
 
 
+def cost_rows(printed: str) -> list[Row]:
+    """What check_cost.py prints of ``facecvt diff``.
+
+    Args:
+        printed: its table.
+    """
+    lines = [[cell.strip() for cell in line.strip("| ").split("|")] for line in printed.splitlines()]
+    name, *titles = lines[0]
+    cells = next((dict(zip(titles, line[1:], strict=True)) for line in lines if line[0].startswith("facecvt diff")), {})
+    wall, ratio = cells.get("wall time", ""), cells.get("ratio", "")
+    command = "python benchmarks/check_cost.py"
+    return [
+        Row(f"per-layer check of {name} at batch 4", f"<= {MOST_SECONDS:g} s",
+            wall or NOT_RUN, command, bool(wall) and float(wall.removesuffix(" s")) <= MOST_SECONDS),
+        Row("peak memory over model + largest activation", f"<= {MOST_RATIO:g}",
+            f"{ratio} ({cells['peak']} over {cells['model + largest activation']})" if ratio else NOT_RUN,
+            command, bool(ratio) and float(ratio) <= MOST_RATIO),
+    ]  # fmt: skip
+
+
 def table(rows: Sequence[Row]) -> list[str]:
     """The lines of README.md."""
     return ["| figure | goal | reached | command |", "|---|---|---|---|", *(row.markdown() for row in rows)]
@@ -142,7 +164,7 @@ def is_whole(result: ParityResult) -> bool:
 def main() -> int:
     """Print the table, fill README.md."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path, help="holds parity.json, selftest.json, suites.xml")
+    parser.add_argument("folder", type=Path, help="holds parity.json, selftest.json, suites.xml, cost.md")
     parser.add_argument("--readme", action="store_true", help="fill README.md as well")
     options = parser.parse_args()
     result = read_json(options.folder)
@@ -155,6 +177,7 @@ def main() -> int:
         *conversion_rows(),
         *suite_rows(summarised(told_in_junit(suites)), not_passed(suites)),
         *selftest_rows(json.loads((options.folder / "selftest.json").read_text(encoding="utf-8"))),
+        *cost_rows((options.folder / "cost.md").read_text(encoding="utf-8")),
     ]
     print("\n".join(table(rows)))
     if options.readme:

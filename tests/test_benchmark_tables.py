@@ -122,8 +122,8 @@ def test_what_the_suites_told_is_set_beside_its_goal(benchmark):
     boxes, chains, gradients = figures.suite_rows(told(), [])
     assert all(row.met for row in (boxes, chains, gradients))
     assert boxes.markdown() == (
-        "| detectors after suppression | the same boxes | 30000 boxes in 102 of 102 pictures by conversion, corners at "
-        "most 1.5e-04 pixels apart | `pytest parity_tests/suite/test_detections.py` |"
+        "| detectors after suppression | the same boxes | 30000 boxes in 102 of 102 runs, corners at most 1.5e-04 "
+        "pixels apart | `pytest parity_tests/suite/test_detections.py` |"
     )
     assert chains.reached == f"90000 tensors, {len(names())} of {len(names())} architectures"
     assert gradients.reached == "1.25, the worst of 5 nets and heads"
@@ -165,6 +165,28 @@ def test_faults_are_counted_as_shares(benchmark):
     ]
     worse = figures.selftest_rows(document | {"different_faults": 39, "clean_variants": 0, "faults": 0})
     assert [row.met for row in worse] == [False] * 5
+
+
+COST = """| r50 | wall time | processor time | peak | anonymous | model + largest activation | ratio |
+|---|---|---|---|---|---|---|
+| facecvt diff, MXNet and ONNX, batch 4 | {wall} s | 9.5 s | {peak} MB | 170 MB | 180 MB | {ratio} |
+| facecvt mxnet2onnx, verified | 99.0 s | 90.0 s | 999 MB | 900 MB | 180 MB | 5.55 |
+
+Medians of 3 run(s), greatest peaks; 2 cores, Linux, Python 3.11.7.
+"""
+
+
+def test_cost_is_what_its_table_says(benchmark):
+    figures = benchmark("parity_figures")
+    rows = figures.cost_rows(COST.format(wall="12.5", peak=351, ratio="1.95"))
+    assert [(row.figure, row.goal, row.reached, row.met) for row in rows] == [
+        ("per-layer check of r50 at batch 4", "<= 60 s", "12.5 s", True),
+        ("peak memory over model + largest activation", "<= 2", "1.95 (351 MB over 180 MB)", True),
+    ]
+    rows = figures.cost_rows(COST.format(wall="60.5", peak=362, ratio="2.01"))
+    assert [(row.reached, row.met) for row in rows] == [("60.5 s", False), ("2.01 (362 MB over 180 MB)", False)]
+    rows = figures.cost_rows(COST.splitlines()[0])
+    assert [(row.reached, row.met) for row in rows] == [("not run", False)] * 2
 
 
 def test_the_readme_takes_whole_runs_alone(benchmark):
