@@ -7,7 +7,7 @@
     python benchmarks/parity_figures.py FOLDER [--readme]
 
 docs/directions.json and docs/real-models.md are read besides. Nothing is measured here: a figure stands in one of these
-files because its command prints it. One that is missing there says so. ``--readme`` takes a whole run only: every
+files because its command prints it; what a suite did not run says so. ``--readme`` takes a whole run only: every
 architecture, every input. Exit status 1 where a goal is not reached.
 """
 
@@ -37,6 +37,7 @@ from facecvt.reference_models import names
 PARITY, SELFTEST = "facecvt parity", "facecvt selftest"
 DETECTIONS, CHAINS, TRAINING = "test_detections", "test_chains", "test_training"
 NOT_RUN = "not run"
+FILES = ("parity.json", "selftest.json", "suites.xml", "cost.md")
 MOST_SECONDS, MOST_RATIO = 60, 2  # of the check of every layer, which check_cost.py fails beyond
 
 
@@ -163,10 +164,14 @@ def is_whole(result: ParityResult) -> bool:
 
 def main() -> int:
     """Print the table, fill README.md."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path, help="holds parity.json, selftest.json, suites.xml, cost.md")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help=f"holds {', '.join(FILES)}")
     parser.add_argument("--readme", action="store_true", help="fill README.md as well")
     options = parser.parse_args()
+    missing = [name for name in FILES if not (options.folder / name).is_file()]
+    if missing:
+        print(f"error: {options.folder} holds no {', '.join(missing)}; --help says what writes them", file=sys.stderr)
+        return 2
     result = read_json(options.folder)
     if options.readme and not is_whole(result):
         print("error: README.md takes a `facecvt parity` of all architectures, without --quick", file=sys.stderr)

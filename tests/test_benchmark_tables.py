@@ -189,6 +189,14 @@ def test_cost_is_what_its_table_says(benchmark):
     assert [(row.reached, row.met) for row in rows] == [("not run", False)] * 2
 
 
+def test_a_file_that_is_missing_is_named(benchmark, tmp_path, monkeypatch, capsys):
+    (tmp_path / "parity.json").write_text("{}")
+    (tmp_path / "suites.xml").write_text("<testsuites/>")
+    monkeypatch.setattr(sys, "argv", ["parity_figures.py", str(tmp_path)])
+    assert benchmark("parity_figures").main() == 2
+    assert "holds no selftest.json, cost.md;" in capsys.readouterr().err
+
+
 def test_the_readme_takes_whole_runs_alone(benchmark):
     figures = benchmark("parity_figures")
 
