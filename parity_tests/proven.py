@@ -177,6 +177,7 @@ def convert_and_verify(
         if verify:
             from facecvt.parity_tests.verify import verify as verify_conversion
 
+            conversion.graph.forget_weights()  # a checksum, or a writer of another layout, has read them
             verification = verify_conversion(conversion, progress=progress)
             if hashes is not None:
                 write_manifest(conversion, hashes, verification)

@@ -7,12 +7,13 @@ listing that says otherwise than the net does is found.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facecvt.parity_tests.source import Layer, NumpyArray, SourceOracle, Walk
+from facecvt.parity_tests.streamed import HandOut, streamed
 from facecvt.reference_models.frameworks import require
 from facecvt.reference_models.layers import INPUT
 from facecvt.reference_models.layers import Layer as ListedLayer
@@ -64,32 +65,58 @@ class StateOracle:
 
     def walk(self, feeds: Mapping[str, NumpyArray]) -> Walk:
         """See :class:`facecvt.parity_tests.source.Oracle`."""
-        import torch
-
-        taken: dict[str, NumpyArray] = {}
-        hooks = []
-        for path, name in self._modules.items():
-
-            def keep(module: Any, arguments: Any, output: Any, name: str = name) -> None:
-                taken[name] = output.detach().numpy().copy()
-
-            hooks.append(self._net.get_submodule(path).register_forward_hook(keep))
-        fed = torch.from_numpy(np.asarray(feeds[self.input_names[0]], self._dtype).copy())
-        try:
-            with torch.inference_mode():
-                returned = self._net(fed)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        values = returned if isinstance(returned, (tuple, list)) else (returned,)
-        returns = {name: each.numpy().copy() for name, each in zip(self._returned, flat(values), strict=True)}
+        computed = self._computed(feeds)
+        returns: dict[str, NumpyArray] | None = None
+        held: dict[str, NumpyArray] = {}
         outputs = {}
+        missing = set(self._order)
         for name in self._order:
-            value = returns[name] if name in returns else taken.pop(name)
+            while returns is None and (name not in held or name in self._returned):
+                try:
+                    found, array = next(computed)
+                except StopIteration as end:
+                    returns = end.value
+                    continue
+                if found in self._order and found not in missing:
+                    raise RuntimeError(f"{found} is computed a second time")
+                if found in missing:
+                    held[found] = array
+                del array
+            missing.remove(name)
+            value = held.pop(name, None)
+            if returns is not None and name in returns:
+                value = returns[name]
+            assert value is not None  # every layer in the order is a module's, or returned
             if name in self.output_names:
                 outputs[name] = value
             yield name, value
+            del value
         return outputs
+
+    def _computed(self, feeds: Mapping[str, NumpyArray]) -> Generator[tuple[str, NumpyArray], None, Any]:
+        """What the net's modules give, as they give it; returns what the net returns, by name."""
+        import torch
+
+        fed = torch.from_numpy(np.asarray(feeds[self.input_names[0]], self._dtype).copy())
+
+        def compute(hand_out: HandOut) -> dict[str, NumpyArray]:
+            hooks = []
+            for path, name in self._modules.items():
+
+                def keep(module: Any, arguments: Any, output: Any, name: str = name) -> None:
+                    hand_out(name, output.detach().numpy().copy())
+
+                hooks.append(self._net.get_submodule(path).register_forward_hook(keep))
+            try:
+                with torch.inference_mode():
+                    returned = self._net(fed)
+            finally:
+                for hook in hooks:
+                    hook.remove()
+            values = returned if isinstance(returned, (tuple, list)) else (returned,)
+            return {name: each.numpy().copy() for name, each in zip(self._returned, flat(values), strict=True)}
+
+        return streamed(compute)
 
 
 class ProgramOracle:

@@ -20,7 +20,7 @@ import numpy as np
 
 from facecvt.converters.contract import InputContract
 from facecvt.converters.errors import ConversionError, FacecvtError, FrameworkMissingError
-from facecvt.converters.graph import Graph, name_of
+from facecvt.converters.graph import name_of
 from facecvt.parity_tests.align import Alignment, align
 from facecvt.parity_tests.evidence import Evidence, shapes_without_batch
 from facecvt.parity_tests.inputs import DEFAULT_BATCHES, KINDS, InputPlan
@@ -141,7 +141,7 @@ def _verify_opened(
     unfed = sorted(set(exact.input_names) - {contract.name for contract in contracts})
     if unfed:
         return Verification("not_comparable", (f"the source has input(s) without a contract: {unfed}",))
-    runs = _Runs(exact, clean, rounded, runtime, alignment, contracts, targets, conversion.graph, progress)
+    runs = _Runs(exact, clean, rounded, runtime, alignment, contracts, targets, conversion, progress)
     try:
         evidence = runs.run(plan)
     except ConversionError as error:
@@ -171,12 +171,14 @@ class _Runs:
         alignment: Alignment,
         contracts: Sequence[InputContract],
         targets: Sequence[InputContract],
-        graph: Graph,
+        conversion: Conversion,
         progress: Progress | None,
     ) -> None:
         self.exact, self.clean, self.rounded, self.runtime = exact, clean, rounded, runtime
         self.alignment, self.contracts, self.targets, self.progress = alignment, contracts, targets, progress
-        self.graph = graph
+        taps = set(alignment.taps)
+        self.names = {name for name, tap in conversion.taps.items() if tap in taps}
+        self.conversion = conversion
         self.pairs = {pair.layer.value: pair for pair in alignment.pairs}
         self.outputs = [pair for pair in alignment.outputs if pair.target is not None and pair.source is not None]
 
@@ -194,7 +196,7 @@ class _Runs:
         def feeds_of(run: tuple[str, int]) -> tuple[dict[str, NumpyArray], dict[str, NumpyArray]]:
             return plan.feeds_of_both(self.contracts, self.targets, *run)
 
-        nbytes = inner_bytes(self.graph, set(self.alignment.taps), max(batches))
+        nbytes = inner_bytes(self.conversion.graph, self.names, max(batches))
         outputs = outputs_first(self.runtime, (feeds_of(run)[1] for run in runs), nbytes)
         for (kind, batch), given in zip(runs, outputs, strict=True):
             try:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from facecvt.converters.graph import Graph, dims
+from facecvt.parity_tests.memory import trim_memory
 from facecvt.parity_tests.runtimes.runtime import Capture, NumpyArray, RunFailedError, Runtime
 
 Feeds = Mapping[str, NumpyArray]
@@ -86,6 +87,7 @@ class InTurn:
         wanted = list(self._uses)
         if outputs is not None:
             assert isinstance(model, Runtime)
+            trim_memory()
             self.outputs = outputs
             self._values = model.walk(feeds, wanted)
         else:

@@ -24,7 +24,7 @@ import numpy as np
 
 from facecvt.converters.errors import FacecvtError, FrameworkMissingError
 from facecvt.converters.formats.onnx_skeleton import read_skeleton
-from facecvt.parity_tests.memory import memory_given_back, trim_memory
+from facecvt.parity_tests.memory import give_back_memory, memory_given_back, trim_memory
 from facecvt.parity_tests.runtimes.ort_parts import MOST_BYTES, OrtParts, can_be_cut
 from facecvt.parity_tests.runtimes.runtime import Capture, NumpyArray, RunFailedError, Runtime, named_outputs
 
@@ -70,6 +70,7 @@ class OrtRuntime(Runtime):
             skeleton = read_skeleton(self.path.resolve())
             if skeleton is not None:
                 self._folder = self.path.resolve().parent
+                give_back_memory()
                 with suppress(Exception), memory_given_back():  # what is wrong with a file is told of the file itself
                     return self._start(skeleton.model, optimised=self._optimised)
         return self._start(str(self.path), optimised=self._optimised)

@@ -18,17 +18,19 @@ from __future__ import annotations
 import ast
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
-from facecvt.converters.errors import FrameworkMissingError
+from facecvt.converters.errors import FacecvtError, FrameworkMissingError
 from facecvt.parity_tests.runtimes.runtime import Capture, NumpyArray, RunFailedError, Runtime, named_outputs
+from facecvt.parity_tests.streamed import HandOut, streamed
 
 PIP_COMMAND = "pip install torch==2.13.0"
 WAIT_POLICY = "OMP_WAIT_POLICY"
 CAPTURE = "__facecvt_capture__"
+MOST_BYTES = 1 << 25  # of inner values that are taken all at once
 
 
 def import_torch(purpose: str) -> Any:
@@ -106,7 +108,30 @@ class TorchRuntime(Runtime):
         if not self.output_names:
             self.output_names = [f"output_{position}" for position in range(len(arrays))]
         outputs = named_outputs(self.output_names, arrays, self.model)
-        return Capture(outputs, self._capture(inputs, taps) if taps else {})
+        taken: dict[str, NumpyArray] = {}
+        if taps:
+            self._capture(inputs, taps, taken.__setitem__)
+        return Capture(outputs, taken)
+
+    def in_parts(self, nbytes: int) -> bool:
+        """True of many values."""
+        return nbytes > MOST_BYTES
+
+    def walk(self, inputs: Mapping[str, NumpyArray], taps: Sequence[str]) -> Iterator[tuple[str, NumpyArray]]:
+        """As :meth:`Runtime.walk`, each as soon as it is computed."""
+        self._check(inputs)
+        missing = set(taps)
+        try:
+            for tap, array in streamed(lambda hand_out: self._capture(inputs, list(dict.fromkeys(taps)), hand_out)):
+                if tap not in missing:
+                    raise RunFailedError(f"{self.framework}: {self.model} computes {tap} more than once in a run")
+                missing.remove(tap)
+                yield tap, array
+                del array
+        except FacecvtError:
+            raise
+        except Exception as error:
+            raise self._refused(inputs, error) from error
 
     def _array(self, value: Any) -> NumpyArray:
         if not isinstance(value, self._torch.Tensor):
@@ -114,9 +139,13 @@ class TorchRuntime(Runtime):
         array: NumpyArray = value.detach().cpu().numpy().copy()
         return array
 
-    def _capture(self, inputs: Mapping[str, NumpyArray], taps: Sequence[str]) -> dict[str, NumpyArray]:
-        """Run the model a second time, with the taps in place."""
-        taken: dict[str, NumpyArray] = {}
+    def _capture(self, inputs: Mapping[str, NumpyArray], taps: Sequence[str], keep: HandOut) -> None:
+        """Run the model a second time, with the taps in place.
+
+        Args:
+            inputs, taps: as in :meth:`run`.
+            keep: called with each tap and its value when it is computed.
+        """
         lines: set[int] = set()
         hooks = []
         untouched = type(self._model)
@@ -126,24 +155,23 @@ class TorchRuntime(Runtime):
                 if kind == "line" and where.isdigit():
                     lines.add(int(where))
                 elif kind == "module":
-                    hooks.append(self._submodule(where, tap).register_forward_hook(self._hook(tap, taken)))
+                    hooks.append(self._submodule(where, tap).register_forward_hook(self._hook(tap, keep)))
                 elif kind == "input":
-                    hooks.append(self._submodule(where, tap).register_forward_pre_hook(self._input_hook(tap, taken)))
+                    hooks.append(self._submodule(where, tap).register_forward_pre_hook(self._input_hook(tap, keep)))
                 else:
                     raise RunFailedError(f"{self.model}: tap {tap!r} is neither line:N, module:PATH nor input:PATH")
             arguments = [self._torch.from_numpy(inputs[name].copy()) for name in self.input_names]
 
-            def keep(line: int, value: Any) -> None:
-                taken[f"line:{line}"] = self._array(value)
+            def keep_line(line: int, value: Any) -> None:
+                keep(f"line:{line}", self._array(value))
 
-            self._model.__class__ = self._instrumented_class(frozenset(lines), keep)
+            self._model.__class__ = self._instrumented_class(frozenset(lines), keep_line)
             with self._torch.inference_mode():
                 self._model(*arguments)
         finally:
             self._model.__class__ = untouched
             for hook in hooks:
                 hook.remove()
-        return taken
 
     def _submodule(self, path: str, tap: str) -> Any:
         try:
@@ -151,18 +179,18 @@ class TorchRuntime(Runtime):
         except AttributeError as error:
             raise RunFailedError(f"{self.model}: tap {tap!r}: the model has no such submodule") from error
 
-    def _hook(self, tap: str, taken: dict[str, NumpyArray]) -> Callable[[Any, Any, Any], None]:
-        def keep(module: Any, arguments: Any, output: Any) -> None:
-            taken[tap] = self._array(output)
+    def _hook(self, tap: str, keep: HandOut) -> Callable[[Any, Any, Any], None]:
+        def keep_output(module: Any, arguments: Any, output: Any) -> None:
+            keep(tap, self._array(output))
 
-        return keep
+        return keep_output
 
-    def _input_hook(self, tap: str, taken: dict[str, NumpyArray]) -> Callable[[Any, Any], None]:
-        def keep(module: Any, arguments: Any) -> None:
+    def _input_hook(self, tap: str, keep: HandOut) -> Callable[[Any, Any], None]:
+        def keep_input(module: Any, arguments: Any) -> None:
             (fed,) = arguments
-            taken[tap] = self._array(fed)
+            keep(tap, self._array(fed))
 
-        return keep
+        return keep_input
 
     def _instrumented_class(self, lines: frozenset[int], keep: Callable[[int, Any], None]) -> Any:
         """The model's class with a capture behind the assignments on these lines of its ``forward``."""
