@@ -70,6 +70,7 @@ test-all: lint types
 bench: $(SET_UP_DEV)
 	$(BIN)/python benchmarks/run.py --readme
 	$(BIN)/python benchmarks/inference.py --readme
+	$(BIN)/python benchmarks/check_cost.py --readme
 
 docs: $(SET_UP_DEV)
 	$(BIN)/python docs/generate.py

@@ -221,3 +221,28 @@ def test_the_readme_has_a_command_beside_every_figure():
     assert block[0] == "| figure | goal | reached | command |"
     assert len(block) > 2
     assert all(line.endswith("` |") and line.count(" | ") == 3 for line in block[2:])
+
+
+def test_what_a_check_costs_is_measured_of_the_process(benchmark, tmp_path, monkeypatch):
+    """64 MB that a process fills are in its peak, a failure is told, and the ratio is to what was said."""
+    cost = benchmark("check_cost")
+    monkeypatch.setattr(cost, "WORK", tmp_path)
+    code = "import time; block = b'x' * (64 << 20); time.sleep(0.3); del block"
+    plain, filled = (cost.Check("c", [sys.executable, "-c", text], 32 << 20) for text in ("pass", code))
+    for check in (plain, filled):
+        check.run()
+    assert 60 << 20 < filled.peak[0] - plain.peak[0] < 80 << 20
+    assert filled.ratio == filled.peak[0] / (32 << 20)
+    if sys.platform == "linux":
+        assert 60 << 20 < filled.anonymous[0] <= filled.peak[0]
+    with pytest.raises(RuntimeError, match="c: exit 1: ValueError: why"):
+        cost.Check("c", [sys.executable, "-c", "raise ValueError('why')"]).run()
+
+
+def test_the_largest_activation_is_that_of_the_batch(benchmark, tmp_path):
+    from facecvt.parity_tests.diff.model import open_side
+    from facecvt.parity_tests.support.small_net import small_net
+
+    cost = benchmark("check_cost")
+    with open_side(small_net().write(tmp_path / "a.onnx")) as side:
+        assert cost.largest_activation(side.graph, 4) == 4 * 4 * 8 * 8 * 8  # float32 of 8 maps of 8 x 8
