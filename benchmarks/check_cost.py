@@ -133,7 +133,8 @@ def checks(name: str) -> list[Check]:
     out = WORK / "check-cost"
     out.mkdir(parents=True, exist_ok=True)
     onnx = out / f"{name}.onnx"
-    subprocess.run([*facecvt, "mxnet2onnx", symbol, "-o", onnx, "--no-verify", "--force", "-q"], check=True, cwd=WORK)
+    convert = [*facecvt, "mxnet2onnx", symbol, "-o", onnx, "--no-verify", "--force", "-q"]
+    subprocess.run(convert, check=True, cwd=WORK, stdout=subprocess.DEVNULL)
     with open_side(symbol) as side:
         activation = {batch: largest_activation(side.graph, batch) for batch in (BATCH, max(DEFAULT_BATCHES))}
     verified = weights + activation[max(DEFAULT_BATCHES)]
