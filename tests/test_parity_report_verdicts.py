@@ -20,7 +20,7 @@ from facecvt.parity_tests.parity_report.checks import (
 from facecvt.parity_tests.parity_report.judged import coverage_of, judge_pairs, layers_of
 from facecvt.parity_tests.parity_report.measured import Measured
 from facecvt.parity_tests.parity_report.native import output_layers
-from facecvt.parity_tests.parity_report.result import PairResult
+from facecvt.parity_tests.parity_report.result import InputInfo, PairResult
 from facecvt.parity_tests.parity_report.runs import EXTREMES, GREAT, INPUTS, LAYERED, SMALL, TURNED, Feed, feeds_of
 from facecvt.reference_models import spec
 
@@ -74,6 +74,25 @@ def test_a_layer_that_is_off(name: str, what: Any, reason: str) -> None:
     assert len(pair.differ) == 1
     assert f"first {name}: " in pair.reason
     assert reason in pair.reason
+
+
+@pytest.mark.parametrize(("info", "verdict"), [(INPUTS[1], "differ"), (INPUTS[-1], "agree")])
+def test_absolute_limits_hold_for_what_a_net_is_fed_in_use(info: InputInfo, verdict: str) -> None:
+    """float32 costs 1.6e-5 here: a cosine of 1.3e-10, beyond the limit, and one floor."""
+    measured = Measured(sides=["oracle", "torch"])
+    random = np.random.default_rng(0)
+    feed = replace(FEED, info=info)
+    for name in NAMES:
+        exact = values(name)
+        clean, side = (exact + 1.6e-5 * random.standard_normal(exact.shape) for _ in range(2))
+        measured.add_clean(feed, name, exact, clean)
+        measured.add(feed, name, {"oracle": exact, "torch": side}, output=name in OUTPUTS)
+    shown = {side: frozenset(NAMES) for side in measured.sides}
+    layers = layers_of(ARCH, measured)
+    (pair,) = judge_pairs(measured, layers, coverage_of(ARCH, measured, shown), [one.name for one in INPUTS])
+    assert pair.verdict == verdict
+    assert "beyond the limits of an output" in pair.reason or verdict == "agree"
+    assert [output.one_minus_cos is None for output in pair.outputs] == [verdict == "agree"] * len(OUTPUTS)
 
 
 def test_what_is_not_compared_does_not_agree() -> None:
@@ -136,5 +155,5 @@ def test_what_is_fed_needs_no_rounding() -> None:
         assert np.array_equal(exact, feed.scaled.astype(np.float64))
         assert feed.pixels.shape[0] == feed.info.batch
     loud = feeds_of(spec("r18"), INPUTS, 3)[-1].pixels
-    assert [float(np.ptp(row)) for row in loud[:3]] == [0.0, 0.0, 0.0]
-    assert np.ptp(loud[3]) > 2000
+    assert [float(np.ptp(row)) for row in loud[:2]] == [0.0, 0.0]
+    assert np.ptp(loud[2]) > 2000

@@ -56,7 +56,7 @@ from facecvt.parity_tests.parity_report.result import (
     WeightsOfSide,
     gravest,
 )
-from facecvt.parity_tests.parity_report.runs import EXTREMES, SMALL, Feed, feeds_of
+from facecvt.parity_tests.parity_report.runs import EXTREME, EXTREMES, SMALL, Feed, feeds_of
 from facecvt.parity_tests.parity_report.same_graph import digests_of
 from facecvt.parity_tests.parity_report.values_on_disk import ValuesOnDisk, WeightsOnDisk
 from facecvt.parity_tests.verify import walk_together
@@ -311,7 +311,7 @@ class ArchitectureRun:
                 ratios += [
                     sample.metrics.rel_rmse / evidence.floor_of(sample, layer.floor) if layer.floor else None
                     for sample in evidence.samples
-                    if sample.kind == "extreme"
+                    if sample.kind == EXTREME
                 ]
             known = [ratio for ratio in ratios if ratio is not None]
             found.append(check_extremes(side, outputs, max(known, default=None), reference))

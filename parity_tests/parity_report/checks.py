@@ -6,7 +6,7 @@ permuted   the rows of a batch in another order give the same in that order
 repeated   three runs are bit-equal
 aliases    outputs share no memory, neither with one another nor with the input, and a later run leaves them alone
 depends    every output that is computed from the input changes with it
-extremes   black, grey, white and loud pictures give finite numbers, as far off as any
+extremes   black, grey and loud pictures give finite numbers, as far off as any
 """
 
 from __future__ import annotations

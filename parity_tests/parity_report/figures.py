@@ -1,7 +1,7 @@
 """What a result reached beside what is to be reached, over all its architectures; every report shows it.
 
-Against float64 means every output of every implementation against the oracle, over all inputs. A figure that nothing
-was measured of is not reached, and one that is infinite is the worst of all.
+Against float64 means every output of every implementation against the oracle: over all inputs in floors, over all but
+the extremes in numbers. A figure that nothing was measured of is not reached, and one that is infinite is the worst.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """From the figures of one architecture to the verdict on every pair.
 
     a layer   within K floors on every input; shapes fit, nothing is NaN or Inf
-    an output besides that within the absolute limits of an output, which are against float64
+    an output besides that within the absolute limits of an output, which are against float64 and hold for what a net
+              is fed in use: how much float32 loses on the extremes is the net's own affair, and their floors say it
     a pair    every layer that both sides show, every output; enough of the layers; else nothing is proven
 
 A layer's floor is measured by the oracle (:mod:`facecvt.parity_tests.tolerance`). One that the oracle does not show has
@@ -27,6 +28,7 @@ from facecvt.parity_tests.parity_report.result import (
     Verdict,
     rounded,
 )
+from facecvt.parity_tests.parity_report.runs import EXTREME
 from facecvt.parity_tests.source import SHAPE_ONLY
 from facecvt.parity_tests.tolerance import FEW as FEW_NUMBERS
 from facecvt.parity_tests.tolerance import OUTPUT_ONE_MINUS_COS, OUTPUT_REL_RMSE, Gate, floor_of
@@ -115,6 +117,8 @@ def judge_layer(measured: Measured, a: str, b: str, layer: LayerInfo) -> Judged 
     if verdict == "agree" and layer.output is not None and a == ORACLE:
         for found, own in zip(measurements, gates, strict=True):
             beyond = found.sample.metrics
+            if found.sample.kind == EXTREME:
+                continue
             if beyond.rel_rmse > OUTPUT_REL_RMSE or beyond.one_minus_cos > OUTPUT_ONE_MINUS_COS:
                 loud = own.floor > OUTPUT_REL_RMSE
                 verdict = "not_comparable" if loud else "differ"
@@ -269,12 +273,12 @@ def _figures_of_outputs(
     for layer, found in zip(layers, judged, strict=True):
         if layer.output is None or found is None:
             continue
-        every = [each.sample.metrics for each in measured.pairs[a, b, layer.name]]
+        every = [e.sample.metrics for e in measured.pairs[a, b, layer.name] if e.sample.kind != EXTREME]
         yield OutputFigures(
             layer=layer.name,
-            rel_rmse=rounded(max(metrics.rel_rmse for metrics in every)),
-            max_abs=rounded(max(metrics.max_abs for metrics in every)),
-            one_minus_cos=rounded(max(metrics.one_minus_cos for metrics in every)),
+            rel_rmse=rounded(max((metrics.rel_rmse for metrics in every), default=math.inf)),
+            max_abs=rounded(max((metrics.max_abs for metrics in every), default=math.inf)),
+            one_minus_cos=rounded(max((metrics.one_minus_cos for metrics in every), default=math.inf)),
             ratio=rounded(found.ratio),
             input=found.fed,
         )

@@ -77,7 +77,7 @@ class OnnxNet:
         values = {layer: name_of(node.outputs[0]) for layer, node in found.layers.items()}
         self.values = {layer: value for layer, value in values.items() if value in held}
         self.shown = frozenset(self.values)
-        self._runtime = OrtRuntime(path)
+        self._runtime = OrtRuntime(path, thrifty=False)  # what opens it is not what takes most here
 
     def __enter__(self) -> OnnxNet:
         self._runtime.__enter__()

@@ -120,12 +120,12 @@ class LayerInfo:
 
 @dataclass(frozen=True)
 class OutputFigures:
-    """One output of a pair over all inputs, each figure the worst; None where it is infinite.
+    """One output of a pair over all inputs but the extremes, each figure the worst; None where it is infinite.
 
     Attributes:
         layer: canonical name of the output.
         rel_rmse, max_abs, one_minus_cos: as in FIGURES.
-        ratio: error over floor.
+        ratio: error over floor, over all inputs.
         input: name of the input that has the greatest ratio.
     """
 

@@ -5,7 +5,7 @@ one (pixel - mean) * scale in float32. Where the nets of one architecture differ
 so that both see exactly the same numbers.
 
     layers    noise at batch 1, a face at batch 2; every named layer is compared
-    outputs   faces at batch 1 and 3, batch 2 in the other order, and a batch of extremes: black, the mean, white,
+    outputs   faces at batch 1 and 3, batch 2 in the other order, and a batch of extremes: black, the mean,
               and noise of eight times the usual power
 """
 
@@ -23,7 +23,8 @@ from facecvt.reference_models.spec import ArchitectureSpec
 
 STEPS = 256.0  # to a pixel value
 LOUD = 8.0
-EXTREMES = "extreme/4"
+EXTREME = "extreme"  # kind of the inputs that no net is fed in use
+EXTREMES = f"{EXTREME}/3"
 SMALL, LAYERED, GREAT, TURNED = "image/1", "image/2", "image/3", "image/2 turned"
 
 INPUTS = (
@@ -32,7 +33,7 @@ INPUTS = (
     InputInfo(SMALL, "image", 1, False, "one picture like a face"),
     InputInfo(GREAT, "image", 3, False, "three pictures like faces"),
     InputInfo(TURNED, "image", 2, False, "the two pictures in the other order"),
-    InputInfo(EXTREMES, "extreme", 4, False, "black, the mean, white, noise of eight times the power"),
+    InputInfo(EXTREMES, EXTREME, 3, False, "black, the mean, noise of eight times the power"),
 )
 
 
@@ -80,12 +81,10 @@ def feeds_of(arch: ArchitectureSpec, infos: tuple[InputInfo, ...], seed: int) ->
 
 def _feed(contract: InputContract, plan: InputPlan, info: InputInfo) -> Feed:
     drawn = replace(contract, in_graph=True)
-    if info.kind == "extreme":
+    if info.kind == EXTREME:
         noise = plan.feeds([drawn], "normal", 1)[contract.name]
         middle = np.full_like(noise, 127.5)
-        pixels = np.concatenate(
-            [np.zeros_like(noise), middle, np.full_like(noise, 255.0), middle + (noise - 127.5) * LOUD]
-        )
+        pixels = np.concatenate([np.zeros_like(noise), middle, middle + (noise - 127.5) * LOUD])
     else:
         pixels = plan.feeds([drawn], info.kind, info.batch)[contract.name]
     if info.name == TURNED:
