@@ -120,7 +120,7 @@ class WorkerProcess:
 
 @dataclass(eq=False)
 class Span:
-    """One architecture in a process, and what the process had at most until it began another, or ended."""
+    """A time in which a process ran an architecture, or waited for the next, and what it had at most."""
 
     begin: float
     end: float = math.inf
@@ -160,7 +160,8 @@ def run_in_workers(
     answers: queue.Queue[tuple[ArchitectureSpec, WorkerProcess, ParityResult | str | Exception]] = queue.Queue()
     running: dict[str, float] = {}
     spans: list[Span] = []
-    last: dict[WorkerProcess, Span] = {}
+    busy: dict[WorkerProcess, Span] = {}
+    resting: dict[WorkerProcess, Span] = {}
     with _all_ended() as alive:
         idle: list[WorkerProcess] = []
         while waiting or running:
@@ -169,18 +170,20 @@ def run_in_workers(
                 arch = fitting[0]
                 waiting.remove(arch)
                 worker = idle.pop() if idle else start()
-                if worker in last:
-                    last[worker].end = time.monotonic()
+                if worker in resting:
+                    resting.pop(worker).end = time.monotonic()
                 alive.add(worker)
                 running[arch.name] = need_mb(arch)
-                last[worker] = Span(time.monotonic())
-                spans.append(last[worker])
+                busy[worker] = Span(time.monotonic())
+                spans.append(busy[worker])
                 threading.Thread(target=_ask, args=(arch, worker, settings, answers), daemon=True).start()
                 continue
             if progress is not None:
                 progress(", ".join(running), len(done.found) + len(done.died), len(chosen))
             arch, worker, answer = answers.get()
             del running[arch.name]
+            span = busy.pop(worker)
+            span.end = time.monotonic()
             if isinstance(answer, Exception):
                 raise answer
             if isinstance(answer, str):
@@ -188,13 +191,14 @@ def run_in_workers(
             else:
                 done.found[arch.name] = answer.architectures[0]
                 done.cpu_seconds[arch.name] = answer.run["cpu_seconds"]
-                last[worker].peak_mb = answer.run["peak_memory_mb"]
+                span.peak_mb = answer.run["peak_memory_mb"]
             if isinstance(answer, str) or worker.resident_mb > LARGE:
                 worker.close()
                 alive.discard(worker)
-                last.pop(worker).end = time.monotonic()
             else:
                 idle.append(worker)
+                resting[worker] = Span(span.end, peak_mb=worker.resident_mb)
+                spans.append(resting[worker])
     done.peak_memory_mb = greatest_together(spans)
     return done
 
