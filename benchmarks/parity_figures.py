@@ -38,6 +38,7 @@ PARITY, SELFTEST = "facecvt parity", "facecvt selftest"
 DETECTIONS, CHAINS, TRAINING = "test_detections", "test_chains", "test_training"
 NOT_RUN = "not run"
 FILES = ("parity.json", "selftest.json", "suites.xml", "cost.md")
+MOST_MINUTES, MOST_GIGABYTES = 30, 4  # of a whole run of facecvt parity
 MOST_SECONDS, MOST_RATIO = 60, 2  # of the check of every layer, which check_cost.py fails beyond
 
 
@@ -57,11 +58,19 @@ class Row:
 
 
 def parity_rows(result: ParityResult) -> list[Row]:
-    """What ``facecvt parity`` ends with."""
+    """What ``facecvt parity`` ends with, and what it took."""
+    minutes, gigabytes = result.run["seconds"] / 60, result.run["peak_memory_mb"] / 1000
+    cores = result.environment["cores"]
     return [
-        Row(each.name, each.goal, each.reached + (f" ({each.where})" if each.where else ""), PARITY, each.met)
-        for each in figures_of(result)
-    ]
+        *(
+            Row(each.name, each.goal, each.reached + (f" ({each.where})" if each.where else ""), PARITY, each.met)
+            for each in figures_of(result)
+        ),
+        Row("time of that run", f"<= {MOST_MINUTES:g} min", f"{minutes:.1f} min on {cores} cores", PARITY,
+            minutes <= MOST_MINUTES),
+        Row("peak memory of all its processes", f"<= {MOST_GIGABYTES:g} GB", f"{gigabytes:.1f} GB", PARITY,
+            gigabytes <= MOST_GIGABYTES),
+    ]  # fmt: skip
 
 
 def conversion_rows() -> list[Row]:

@@ -205,14 +205,19 @@ def test_the_readme_takes_whole_runs_alone(benchmark):
             ArchitectureResult(name, "", "", "agree", (), {}, 0, 0, 0, "", (), (), (), (), (), (), ()) for name in some
         ]
         settings = Settings((), frameworks, quick, 0)
-        return ParityResult("agree", settings, Limits(10.0, 2e-5, 1e-10), (), (), {}, tuple(found))
+        took = {"seconds": 1891.0, "peak_memory_mb": 3900.0}
+        return ParityResult(
+            "agree", settings, Limits(10.0, 2e-5, 1e-10), (), (), {"cores": "2"}, tuple(found), run=took
+        )
 
     every = list(names())
     assert figures.is_whole(run(every))
     assert not figures.is_whole(run(every[1:]))
     assert not figures.is_whole(run(every, quick=True))
     assert not figures.is_whole(run(every, frameworks=("torch", "onnx")))
-    assert [row.command for row in figures.parity_rows(run(every))] == ["facecvt parity"] * 10
+    rows = figures.parity_rows(run(every))
+    assert [row.command for row in rows] == ["facecvt parity"] * 12
+    assert [(row.reached, row.met) for row in rows[-2:]] == [("31.5 min on 2 cores", False), ("3.9 GB", True)]
 
 
 def test_the_readme_has_a_command_beside_every_figure():
