@@ -83,9 +83,7 @@ class Graph:
 
     def forget_weights(self) -> None:
         """Give the memory of all weights back that lie in a file; arrays of them stay good."""
-        for value in self.body.initializers.values():
-            if isinstance(value.const_value, FileTensor):
-                value.const_value.mapped.forget()
+        forget(self.body.initializers.values())
 
 
 def name_of(value: ir.Value) -> str:
@@ -93,6 +91,13 @@ def name_of(value: ir.Value) -> str:
     if not value.name:
         raise ValueError("a value of the canonical graph has no name")
     return value.name
+
+
+def forget(values: Iterable[ir.Value | None]) -> None:
+    """Give the memory of weights back, of those that lie in a file; arrays of them stay good."""
+    for value in values:
+        if value is not None and isinstance(value.const_value, FileTensor):
+            value.const_value.mapped.forget()
 
 
 def constant(value: ir.Value | None) -> NumpyArray | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from facecvt.converters.graph import CANONICAL_OPSET, FileTensor, Graph, NumpyArray, constant, name_of
+from facecvt.converters.graph import CANONICAL_OPSET, Graph, NumpyArray, constant, forget, name_of
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.writers.to_onnx import IR_VERSIONS, element_type
 
@@ -165,9 +165,7 @@ class Cutter:
 
     def forget(self, names: Sequence[str], ends: Collection[str]) -> None:
         """Give the memory of these layers' constants back where the model's file holds them."""
-        for value in self._walk(names, ends)[2].values():
-            if isinstance(value.const_value, FileTensor):
-                value.const_value.mapped.forget()
+        forget(self._walk(names, ends)[2].values())
 
     def cut(self, names: Sequence[str], ends: Collection[str]) -> CutLayers:
         """Cut layers out.

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from facecvt.converters.graph import FileTensor, Graph, NumpyArray, attribute, constant, name_of
+from facecvt.converters.graph import Graph, NumpyArray, attribute, constant, forget, name_of
 from facecvt.converters.onnx_ir_lazy import ir
 
 LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -133,9 +133,7 @@ class Network:
 
     def forget_weights(self, node: ir.Node) -> None:
         """Give the memory of a node's weights back where the model's file holds them."""
-        for value in node.inputs:
-            if value is not None and isinstance(value.const_value, FileTensor):
-                value.const_value.mapped.forget()
+        forget(node.inputs)
 
     def has_bias(self, node: ir.Node) -> bool:
         return len(node.inputs) > 2 and node.inputs[2] is not None

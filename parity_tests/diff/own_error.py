@@ -55,7 +55,7 @@ class OwnErrors:
         self.by_oracle: list[str] = []
         self.unknown: list[str] = []
         self._shapes, self._feeds = shapes, feeds
-        self._graph, self._cutter = graph, Cutter(graph)
+        self._cutter = Cutter(graph)
         needs = {name: self._cutter.needs((name,), shapes) for name in shapes}
         self._reads = {name: read - feeds.keys() for name, (read, _) in needs.items()}
         self._weight_bytes = {name: nbytes for name, (_, nbytes) in needs.items()}
@@ -114,7 +114,6 @@ class OwnErrors:
                 self._readers[read] -= 1
                 if not self._readers[read]:
                     del self._given[read]
-        self._graph.forget_weights()
 
     def _results(self, taps: tuple[str, ...]) -> dict[str, NumpyArray | str | None]:
         """What layers give; where one fails on what A computes, why; None where nothing here knows its operator."""
