@@ -39,7 +39,7 @@ class Pretended:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.closed = False
-        self.resident_mb = 600.0
+        self.resident_mb, self.shared_mb = 600.0, 0.0
         self.started.append(self)
 
     def ask(self, settings: Settings) -> Any:
@@ -176,6 +176,11 @@ def test_peaks_are_summed_where_processes_ran_at_one_time() -> None:
     spans = [workers.Span(0, 5, 100.0), workers.Span(1, 3, 30.0), workers.Span(3, 9, 50.0), workers.Span(6, 7, 90.0)]
     assert workers.greatest_together(spans) == 150.0
     assert workers.greatest_together([]) == 0.0
+
+
+def test_what_processes_share_counts_once() -> None:
+    spans = [workers.Span(0, 5, 100.0, 30.0), workers.Span(1, 3, 70.0, 20.0), workers.Span(6, 9, 120.0, 30.0)]
+    assert workers.greatest_together(spans) == 150.0
 
 
 def test_a_process_leaves_nothing_on_disk() -> None:

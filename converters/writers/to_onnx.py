@@ -148,6 +148,26 @@ def declare_outputs(body: ir.Graph) -> None:
 
 def element_type(value: ir.Value) -> ir.DataType:
     """Type of a value's elements, by following its producers back to something typed."""
+    found = _type_or_source(value)
+    while not isinstance(found, ir.DataType):
+        found = _type_or_source(found)
+    return found
+
+
+def element_types(graph: Graph) -> dict[str, ir.DataType]:
+    """:func:`element_type` of every computed value, by name, in one walk over the graph."""
+    found: dict[str, ir.DataType] = {}
+    for node in graph.body:
+        for value in node.outputs:
+            known = _type_or_source(value)
+            if not isinstance(known, ir.DataType):
+                known = found.get(name_of(known)) or element_type(known)
+            found[name_of(value)] = known
+    return found
+
+
+def _type_or_source(value: ir.Value) -> ir.DataType | ir.Value:
+    """A value's type, or the value that has the same one."""
     if value.dtype is not None:
         return value.dtype
     node = value.producer()
@@ -160,7 +180,7 @@ def element_type(value: ir.Value) -> ir.DataType:
     if node.op_type in BOOLEAN_RESULT:
         return ir.DataType.BOOL
     source = node.inputs[1] if node.op_type == "Where" else node.inputs[0] if node.inputs else None
-    return ir.DataType.FLOAT if source is None else element_type(source)
+    return ir.DataType.FLOAT if source is None else source
 
 
 def onnx_taps(graph: Graph) -> dict[str, str]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from facecvt.converters.graph import CANONICAL_OPSET, Graph, NumpyArray, constant, forget, name_of
 from facecvt.converters.onnx_ir_lazy import ir
-from facecvt.converters.writers.to_onnx import IR_VERSIONS, element_type
+from facecvt.converters.writers.to_onnx import IR_VERSIONS, element_type, element_types
 
 GIVEN = "given.bin"
 LEAST_GIVEN = 1 << 12  # bytes; what decides how an operator computes (sizes, axes) is small, and stays in the model
@@ -156,6 +157,11 @@ class Cutter:
         self._nodes = list(graph.body)
         self._values = {name_of(value): value for node in self._nodes for value in node.outputs if value.name}
         self._fed = {name_of(value): value for value in graph.inputs}
+        self._graph = graph
+
+    @cached_property
+    def _types(self) -> dict[str, ir.DataType]:
+        return {name: element_type(value) for name, value in self._fed.items()} | element_types(self._graph)
 
     def needs(self, names: Sequence[str], ends: Collection[str]) -> tuple[set[str], int]:
         """What the layers that compute these values are fed, and the bytes of the constants that they read."""
@@ -181,8 +187,7 @@ class Cutter:
             assert array is not None
             weights[name] = array
         nodes = [ir.serde.serialize_node(node) for node in self._nodes if id(node) in wanted]
-        ends_of_it = {**inputs, **{name: self._values[name] for name in names}}
-        types = {name: int(element_type(value)) for name, value in ends_of_it.items()}
+        types = {name: int(self._types[name]) for name in (*inputs, *names)}
         return CutLayers(nodes, weights, list(inputs), list(names), types)
 
     def _walk(

@@ -21,9 +21,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 
 from facecvt.converters.errors import FacecvtError, FrameworkMissingError, UnsupportedOperatorsError
-from facecvt.converters.graph import Graph, NumpyArray, name_of
+from facecvt.converters.graph import Graph, NumpyArray
 from facecvt.converters.onnx_ir_lazy import ir
-from facecvt.converters.writers.to_onnx import element_type
+from facecvt.converters.writers.to_onnx import element_types
 from facecvt.parity_tests.diff.layer import CutLayers, Cutter
 from facecvt.parity_tests.memory import trim_memory
 from facecvt.parity_tests.metrics import Metrics, compare
@@ -43,6 +43,7 @@ class OwnErrors:
         graph: B's canonical graph; not changed.
         shapes: aligned values of B that are forced -> their shapes in B's run.
         feeds: B's inputs.
+        wanted: those of them whose layers are computed; all unless it is given.
 
     Attributes:
         metrics: value of A -> error of the layer of B that computes it.
@@ -50,13 +51,16 @@ class OwnErrors:
         unknown: operators that neither knows, so that the own errors of their layers are not known.
     """
 
-    def __init__(self, graph: Graph, shapes: Mapping[str, Sequence[int]], feeds: Mapping[str, NumpyArray]) -> None:
+    def __init__(
+        self, graph: Graph, shapes: Mapping[str, Sequence[int]], feeds: Mapping[str, NumpyArray],
+        wanted: Collection[str] | None = None,
+    ) -> None:  # fmt: skip
         self.metrics: dict[str, Metrics] = {}
         self.by_oracle: list[str] = []
         self.unknown: list[str] = []
         self._shapes, self._feeds = shapes, feeds
         self._cutter = Cutter(graph)
-        needs = {name: self._cutter.needs((name,), shapes) for name in shapes}
+        needs = {name: self._cutter.needs((name,), shapes) for name in (shapes if wanted is None else wanted)}
         self._reads = {name: read - feeds.keys() for name, (read, _) in needs.items()}
         self._weight_bytes = {name: nbytes for name, (_, nbytes) in needs.items()}
         self._readers: dict[str, int] = {}
@@ -86,8 +90,9 @@ class OwnErrors:
         assert fitting is not None  # who gave the shapes has looked
         if self._readers.get(tap):
             self._given[tap] = fitting.astype(np.float32)
-        self._waiting[tap] = (name, value)
-        self._bytes += value.nbytes
+        if tap in self._reads:
+            self._waiting[tap] = (name, value)
+            self._bytes += value.nbytes
         for known in [known for known in self._waiting if self._reads[known] <= self._given.keys()]:
             self._part[known] = self._waiting.pop(known)
         if self._bytes > MOST_BYTES or sum(self._weight_bytes[known] for known in self._part) > MOST_WEIGHT_BYTES:
@@ -235,12 +240,7 @@ def run_onnxruntime(
 
 def is_forcible(graph: Graph) -> set[str]:
     """Names of the values that hold float32 numbers."""
-    return {
-        name_of(value)
-        for node in graph.body
-        for value in node.outputs
-        if value.name and element_type(value) == ir.DataType.FLOAT
-    }
+    return {name for name, kind in element_types(graph).items() if name and kind == ir.DataType.FLOAT}
 
 
 def like(array: NumpyArray, expected: NumpyArray) -> NumpyArray:

@@ -44,7 +44,8 @@ from facecvt.parity_tests.parity_report.native import (
     told,
     with_common_eps,
 )
-from facecvt.parity_tests.parity_report.onnx_model import OnnxNet, OwnLayers, make
+from facecvt.parity_tests.parity_report.onnx_model import OnnxNet, make
+from facecvt.parity_tests.parity_report.own_layers import OwnLayers, OwnModel
 from facecvt.parity_tests.parity_report.result import (
     ArchitectureResult,
     CheckResult,
@@ -57,7 +58,6 @@ from facecvt.parity_tests.parity_report.result import (
     gravest,
 )
 from facecvt.parity_tests.parity_report.runs import EXTREME, EXTREMES, SMALL, Feed, feeds_of
-from facecvt.parity_tests.parity_report.same_graph import digests_of
 from facecvt.parity_tests.parity_report.values_on_disk import ValuesOnDisk, WeightsOnDisk
 from facecvt.parity_tests.verify import walk_together
 from facecvt.reference_models.listing import model_row, plain
@@ -92,6 +92,7 @@ class _Gathered:
     weights: list[WeightsOfSide] = field(default_factory=list)
     checks: list[CheckResult] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    models: dict[str, OnnxNet] = field(default_factory=dict)  # closed
 
 
 class ArchitectureRun:
@@ -106,6 +107,7 @@ class ArchitectureRun:
         folder: for files; what is left in it is the caller's to remove.
         open_net: opens a native net.
         repro: folder that gets the layer at fault alone, in a folder of the architecture's name.
+        scratch: folder for weights and values, whose files are written over.
     """
 
     def __init__(
@@ -118,15 +120,17 @@ class ArchitectureRun:
         folder: Path,
         open_net: Callable[..., AbstractContextManager[RunningNet]] = open_native,
         repro: Path | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self.arch = with_common_eps(arch)
         self.asked, self.sides, self.basis, self.infos, self.seed = arch, sides, basis, infos, seed
         self.folder, self.open_net, self.repro = folder, open_net, repro
-        self.arrays = WeightsOnDisk(folder / "weights", seeded_arrays(self.arch, seed))
+        scratch = _made(folder / "scratch") if scratch is None else scratch
+        self.arrays = WeightsOnDisk(scratch / "weights", seeded_arrays(self.arch, seed))
         self.weights = sha256_of(self.arrays)
         self.feeds = feeds_of(self.arch, infos, seed)
         self.outputs = output_layers(self.arch)
-        self.disk = ValuesOnDisk(_made(folder / "values"))
+        self.disk = ValuesOnDisk(scratch)
 
     def result(self) -> ArchitectureResult:
         """Run everything and judge."""
@@ -173,6 +177,7 @@ class ArchitectureRun:
                 net.graph.forget_weights()
                 self._run(side, net, self.arch.contracts[framework].in_graph, gathered)
                 net.graph.forget_weights()
+            gathered.models[side] = net
         except FacecvtError as error:
             gathered.failed[side] = str(error)
         give_back_memory()
@@ -220,33 +225,24 @@ class ArchitectureRun:
         for feed in self.feeds:
             x = None if exact is None else _of(feed, self.arch.contracts[exact.framework].in_graph)
             if feed.info.layers:
-                own = {} if exact is None or measured.own else self._own_layers(feed, exact, measured)
-                distinct = list({id(layers): layers for layers in own.values()}.values())
-                compare_layers(measured, self.disk, exact, feed, x, self.outputs, distinct)
-                results = {id(layers): layers.result() for layers in distinct}
-                measured.own |= {side: results[id(layers)] for side, layers in own.items()}
+                own = None if exact is None or measured.own else self._own_layers(feed, exact, gathered.models)
+                compare_layers(measured, self.disk, exact, feed, x, self.outputs, own)
+                if own is not None:
+                    measured.own = own.result()
             elif feed.info.name == EXTREMES and exact is not None and x is not None:
                 ours, singles = walk_together(exact.exact, exact.clean, exact.feed(x), lambda name, value, single: None)
                 take_exact_outputs(measured, exact, feed, ours, singles)
             compare_outputs(measured, feed, self.outputs)
 
-    def _own_layers(self, feed: Feed, exact: ExactNet, measured: Measured) -> dict[str, OwnLayers]:
-        """For every ONNX model what takes its layers by themselves; models that compute the same share one."""
+    def _own_layers(self, feed: Feed, exact: ExactNet, models: Mapping[str, OnnxNet]) -> OwnLayers:
+        """What takes the layers of every ONNX model by themselves."""
         given = {*exact.layer_of.values(), *self.outputs}
-        known: dict[tuple[object, ...], OwnLayers] = {}
         found = {}
-        for side in [side for side in measured.sides if side.startswith(ONNX)]:
-            framework = side.removeprefix(ONNX)
-            in_graph = self.arch.contracts[framework].in_graph
-            net = OnnxNet(self._onnx_file(framework), self.arch)
+        for side, net in models.items():
+            in_graph = self.arch.contracts[side.removeprefix(ONNX)].in_graph
             shapes = {layer: s for layer, s in self.disk.shapes(side, feed.info.name).items() if layer in given}
-            digests = digests_of(net.graph)
-            net.graph.forget_weights()
-            same = (in_graph, *sorted((layer, digests[net.values[layer]], shape) for layer, shape in shapes.items()))
-            if same not in known:
-                known[same] = OwnLayers(net, _of(feed, in_graph), shapes)
-            found[side] = known[same]
-        return found
+            found[side] = OwnModel(net, _of(feed, in_graph), "pixels" if in_graph else "scaled pixels", shapes)
+        return OwnLayers(found)
 
     def _judge(self, gathered: _Gathered) -> ArchitectureResult:
         measured = gathered.measured
@@ -375,8 +371,8 @@ def not_run(arch: ArchitectureSpec, sides: Sequence[SideInfo], seed: int, reason
 
 def run_architecture(
     arch: ArchitectureSpec, sides: Sequence[SideInfo], basis: str | None, infos: tuple[InputInfo, ...], seed: int,
-    repro: Path | None = None,
+    repro: Path | None = None, scratch: Path | None = None,
 ) -> ArchitectureResult:  # fmt: skip
     """Hold every implementation of an architecture against every other; see :class:`ArchitectureRun`."""
     with tempfile.TemporaryDirectory(prefix="facecvt-parity-") as folder:
-        return ArchitectureRun(arch, sides, basis, infos, seed, Path(folder), repro=repro).result()
+        return ArchitectureRun(arch, sides, basis, infos, seed, Path(folder), repro=repro, scratch=scratch).result()

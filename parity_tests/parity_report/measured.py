@@ -17,7 +17,7 @@ from facecvt.parity_tests.evidence import Sample, ValueEvidence
 from facecvt.parity_tests.metrics import compare
 from facecvt.parity_tests.parity_report.exact import ExactNet
 from facecvt.parity_tests.parity_report.native import NumpyArray
-from facecvt.parity_tests.parity_report.onnx_model import OwnLayers
+from facecvt.parity_tests.parity_report.own_layers import OwnLayers
 from facecvt.parity_tests.parity_report.runs import Feed
 from facecvt.parity_tests.parity_report.values_on_disk import ValuesOnDisk
 from facecvt.parity_tests.verify import walk_together
@@ -108,7 +108,7 @@ def first_of_same(values: Mapping[str, NumpyArray]) -> dict[str, str]:
 
 def compare_layers(
     measured: Measured, disk: ValuesOnDisk, exact: ExactNet | None, feed: Feed, x: NumpyArray | None,
-    output_names: Sequence[str], own: Sequence[OwnLayers] = (),
+    output_names: Sequence[str], own: OwnLayers | None = None,
 ) -> None:  # fmt: skip
     """Compare every named layer on one input.
 
@@ -119,15 +119,10 @@ def compare_layers(
         feed: the input.
         x: what the oracle is fed.
         output_names: canonical names of the outputs, which are compared elsewhere.
-        own: are given the oracle's values, outputs too.
+        own: is given the oracle's values, outputs too.
     """
     others = [side for side in measured.sides if side != ORACLE]
     left = set().union(*(disk.layers(side) for side in others)) - set(output_names)
-
-    def of_others(layer: str) -> dict[str, NumpyArray]:
-        left.discard(layer)
-        found = {side: disk.read(side, feed.info.name, layer) for side in others}
-        return {side: value for side, value in found.items() if value is not None}
 
     if exact is not None and x is not None:
         layer_of, outputs = exact.layer_of, set(output_names)
@@ -137,17 +132,20 @@ def compare_layers(
             if layer is None or layer in outputs or single is None:
                 return
             measured.add_clean(feed, layer, value, single)
-            measured.add(feed, layer, {ORACLE: value, **of_others(layer)}, output=False)
-            for layers in own:
-                layers.take(layer, value)
+            left.discard(layer)
+            with disk.read(layer, feed.info.name, others) as values:
+                measured.add(feed, layer, {ORACLE: value, **values}, output=False)
+            if own is not None:
+                own.take(layer, value)
 
         ours, singles = walk_together(exact.exact, exact.clean, exact.feed(x), on_value)
         take_exact_outputs(measured, exact, feed, ours, singles)
-        for layers in own:
+        if own is not None:
             for layer, name in zip(exact.outputs, exact.exact.output_names, strict=True):
-                layers.take(layer, ours[name])
+                own.take(layer, ours[name])
     for layer in sorted(left):
-        measured.add(feed, layer, of_others(layer), output=False)
+        with disk.read(layer, feed.info.name, others) as values:
+            measured.add(feed, layer, values, output=False)
 
 
 def take_exact_outputs(

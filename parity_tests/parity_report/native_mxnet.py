@@ -11,7 +11,7 @@ import numpy as np
 
 from facecvt.converters.compat_mxnet import import_mxnet
 from facecvt.converters.formats.mxnet_params import write_params
-from facecvt.parity_tests.memory import give_back_memory
+from facecvt.parity_tests.memory import give_back_memory, trim_memory
 from facecvt.parity_tests.parity_report.native import NativeNet, NumpyArray, OnValue
 from facecvt.parity_tests.runtimes.runtime import RunFailedError
 from facecvt.reference_models.seeded import stored_unit_scale
@@ -83,7 +83,7 @@ class Net(NativeNet):
             self._kept[1].arg_dict[self._name][:] = x
         else:
             self._kept = None
-            give_back_memory()
+            trim_memory()
             self._kept = x.shape, self._bound(x)
         return self._kept[1]
 

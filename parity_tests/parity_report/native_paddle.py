@@ -10,8 +10,8 @@ import numpy as np
 import paddle
 
 from facecvt.parity_tests.parity_report.native import NativeNet, NumpyArray, OnValue, flat
-from facecvt.reference_models.materialise_paddle import save_net
-from facecvt.reference_models.spec import ArchitectureSpec, families
+from facecvt.reference_models.materialise_paddle import net_with, save_net
+from facecvt.reference_models.spec import ArchitectureSpec
 from facecvt.reference_models.weights import State, from_canonical, to_canonical
 
 
@@ -22,11 +22,7 @@ class Net(NativeNet):
 
     def __init__(self, arch: ArchitectureSpec, arrays: Mapping[str, NumpyArray]) -> None:
         super().__init__(arch, arrays)
-        self._net = families()[arch.family].build(arch, "paddle")
-        missing, unexpected = self._net.set_state_dict(dict(from_canonical(arrays, "paddle", arch)))
-        if missing or unexpected:
-            raise ValueError(f"the net lacks {unexpected[:5]} and has besides {missing[:5]}")
-        self._net.eval()
+        self._net = net_with(arch, from_canonical(arrays, "paddle", arch))
         names = arch.names("paddle")
         listing = arch.layers()
         self._taps = names.taps(listing)

@@ -7,7 +7,6 @@ everything else comes from the file itself as ONNX Runtime runs it by default.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from facecvt.converters.conversion import convert_files
@@ -16,7 +15,6 @@ from facecvt.converters.formats.locate import Framework, located
 from facecvt.converters.formats.model_files import TorchFiles
 from facecvt.converters.graph import Graph, name_of
 from facecvt.converters.readers.from_onnx import read_onnx
-from facecvt.parity_tests.diff.own_error import OwnErrors, arranged, is_forcible
 from facecvt.parity_tests.diff.their_runtime import onnx_values
 from facecvt.parity_tests.parity_report.native import NumpyArray, OnValue
 from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime
@@ -106,30 +104,3 @@ class OnnxNet:
     def weights(self) -> State:
         """The weights in the file, by canonical name."""
         return self._recognised.arrays()
-
-
-class OwnLayers:
-    """Every layer of an ONNX model by itself: fed with the oracle's values while the oracle computes them.
-
-    Args:
-        net: need not be entered.
-        x: what it is fed.
-        shapes: layer -> shape of its value in the model, for the layers that the oracle gives.
-    """
-
-    def __init__(self, net: OnnxNet, x: NumpyArray, shapes: Mapping[str, Sequence[int]]) -> None:
-        floats = is_forcible(net.graph)
-        self._values = {layer: value for layer, value in net.values.items() if layer in shapes and value in floats}
-        self._shapes = {value: tuple(shapes[layer]) for layer, value in self._values.items()}
-        self._errors = OwnErrors(net.graph, self._shapes, {name_of(net.graph.inputs[0]): x})
-
-    def take(self, layer: str, value: NumpyArray) -> None:
-        """Take in a layer's exact value; one of another shape is left out, and what reads it has no own error."""
-        tap = self._values.get(layer)
-        if tap is not None and arranged(value, self._shapes[tap]) is not None:
-            self._errors.take(layer, tap, value)
-
-    def result(self) -> dict[str, float]:
-        """Layer -> its own rel-RMSE."""
-        self._errors.flush()
-        return {layer: found.rel_rmse for layer, found in self._errors.metrics.items()}

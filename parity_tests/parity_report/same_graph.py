@@ -3,6 +3,8 @@
     digest of a weight = H(type, shape, bytes)
     digest of a value  = H(operator, attributes, digests of what the node reads, which of its outputs)
 
+With values that are given, a digest is that of what computes a value from the nearest of them: of a layer by itself.
+
 Two values with one digest are the same function of the inputs, operator for operator and bit for bit. The momentum of a
 BatchNormalization is left out: at inference nothing is computed with it.
 """
@@ -10,6 +12,7 @@ BatchNormalization is left out: at inference nothing is computed with it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,20 +26,28 @@ if TYPE_CHECKING:
 UNUSED = {"BatchNormalization": ("momentum",)}
 
 
-def digests_of(graph: Graph) -> dict[str, str]:
-    """Name of every computed value -> its digest."""
-    found = {name_of(value): _hashed("input", str(place)) for place, value in enumerate(graph.inputs)}
+def digests_of(graph: Graph, given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Name of every computed value -> its digest.
+
+    Args:
+        graph: any.
+        given: names of values that are fed where they are read -> what is fed, in words that mean the same for every
+            graph; the graph's inputs are told by their places unless they are among them.
+    """
+    words = {name: _hashed("given", word) for name, word in (given or {}).items()}
+    read_as = {name_of(value): _hashed("input", str(place)) for place, value in enumerate(graph.inputs)} | words
     computed: dict[str, str] = {}
     for node in graph.body:
-        read = [_of(value, found) for value in node.inputs]
+        read = [_of(value, read_as) for value in node.inputs]
         attributes = [
             f"{name}={_plain(attribute(node, name))}"
             for name in sorted(node.attributes)
             if name not in UNUSED.get(node.op_type, ())
         ]
         for place, value in enumerate(node.outputs):
-            digest = _hashed(node.domain, node.op_type, str(place), *attributes, "reads", *read)
-            found[name_of(value)] = computed[name_of(value)] = digest
+            name = name_of(value)
+            computed[name] = _hashed(node.domain, node.op_type, str(place), *attributes, "reads", *read)
+            read_as.setdefault(name, computed[name])
     return computed
 
 

@@ -3,15 +3,17 @@
 WeightsOnDisk    one file, mapped; all nets are given the same views on it, and between two nets its memory is free
 ValuesOnDisk     one file a net and input, values one after the other; each is read once, when the oracle computes
                  its partner
+
+Files that lie there from an earlier architecture are written over from the beginning and keep their length: a system
+has their pages at hand, and does not have to find new ones for every value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -31,11 +33,9 @@ class WeightsOnDisk(Mapping[str, NumpyArray]):
 
     def __init__(self, path: Path, arrays: Mapping[str, NumpyArray]) -> None:
         places = {}
-        with open(path, "wb") as file:
+        with _written_over(path) as file:
             for name, array in arrays.items():
-                file.write(bytes(-file.tell() % ALIGNMENT))
-                places[name] = file.tell()
-                np.ascontiguousarray(array).tofile(file)
+                places[name] = _append(file, array)
         self._file = MappedFile(path)
         self._tensors = {
             name: MappedTensor(self._file, places[name], array.dtype, array.shape) for name, array in arrays.items()
@@ -56,53 +56,60 @@ class WeightsOnDisk(Mapping[str, NumpyArray]):
         self._file.forget(0, self._file.size)
 
 
-@dataclass(frozen=True)
-class _Place:
-    offset: int
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-
-
 class ValuesOnDisk:
     """Arrays by side, input and layer.
 
     Args:
-        folder: an empty one; whoever made it removes it.
+        folder: whoever made it removes it; what is written over in it is what an earlier one of these wrote.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files: dict[tuple[str, str], Path] = {}
-        self._places: dict[tuple[str, str, str], _Place] = {}
+        self._files = 0
+        self._values: dict[tuple[str, str], dict[str, MappedTensor]] = {}  # side, input -> layer -> value
 
     @contextmanager
     def writing(self, side: str, fed: str) -> Iterator[OnValue]:
         """A function that takes layer and value; of a layer that comes twice the last value counts."""
-        path = self._folder / f"{len(self._files)}.values"
-        self._files[side, fed] = path
-        with open(path, "wb") as file:
+        path = self._folder / f"{self._files}.values"
+        self._files += 1
+        places: dict[str, tuple[int, np.dtype[Any], tuple[int, ...]]] = {}
+        with _written_over(path) as file:
 
             def keep(layer: str, value: NumpyArray) -> None:
-                self._places[side, fed, layer] = _Place(file.tell(), value.dtype, value.shape)
-                np.ascontiguousarray(value).tofile(file)
+                places[layer] = _append(file, value), value.dtype, value.shape
 
             yield keep
+        mapped = MappedFile(path)
+        self._values[side, fed] = {layer: MappedTensor(mapped, *place) for layer, place in places.items()}
 
-    def read(self, side: str, fed: str, layer: str) -> NumpyArray | None:
-        """A value, None where that side did not show the layer."""
-        place = self._places.get((side, fed, layer))
-        if place is None:
-            return None
-        count = int(np.prod(place.shape))
-        flat = np.fromfile(self._files[side, fed], place.dtype, count, offset=place.offset)
-        return flat.reshape(place.shape)
+    @contextmanager
+    def read(self, layer: str, fed: str, sides: Iterable[str]) -> Iterator[dict[str, NumpyArray]]:
+        """A layer's values on an input, of the sides that show it, in memory for as long as the block lasts."""
+        known = {side: self._values.get((side, fed), {}).get(layer) for side in sides}
+        tensors = {side: tensor for side, tensor in known.items() if tensor is not None}
+        try:
+            yield {side: tensor.numpy() for side, tensor in tensors.items()}
+        finally:
+            for tensor in tensors.values():
+                tensor.forget()
 
     def shapes(self, side: str, fed: str) -> dict[str, tuple[int, ...]]:
         """Layer -> shape of a side's value on an input."""
-        return {
-            layer: place.shape for (owner, name, layer), place in self._places.items() if (owner, name) == (side, fed)
-        }
+        return {layer: tensor.shape for layer, tensor in self._values.get((side, fed), {}).items()}
 
     def layers(self, side: str) -> set[str]:
         """Layers that a side showed."""
-        return {layer for owner, _, layer in self._places if owner == side}
+        return {layer for (owner, _), values in self._values.items() if owner == side for layer in values}
+
+
+def _written_over(path: Path) -> BinaryIO:
+    return open(path, "r+b" if path.exists() else "wb")
+
+
+def _append(file: BinaryIO, array: NumpyArray) -> int:
+    """Write an array where numbers of its type may lie; returns its first byte."""
+    file.write(bytes(-file.tell() % ALIGNMENT))
+    place = file.tell()
+    file.write(np.ascontiguousarray(array).data)
+    return place

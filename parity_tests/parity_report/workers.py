@@ -45,7 +45,7 @@ class Done:
         found: architecture -> its part of the result.
         died: architecture -> how its process ended.
         cpu_seconds: architecture -> CPU time.
-        peak_memory_mb: greatest sum of the peaks of processes that ran at one time.
+        peak_memory_mb: greatest sum of the peaks of processes that ran at one time; libraries that all use count once.
     """
 
     found: dict[str, ArchitectureResult] = field(default_factory=dict)
@@ -62,10 +62,11 @@ class WorkerProcess:
 
     Attributes:
         resident_mb: MB that it had after its last answer.
+        shared_mb: MB of these that other processes had as well.
     """
 
     def __init__(self, repro: Path | None = None) -> None:
-        self.resident_mb = 0.0
+        self.resident_mb = self.shared_mb = 0.0
         self._folder = tempfile.TemporaryDirectory(prefix="facecvt-parity-")
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - until close
         self._process = subprocess.Popen(
@@ -102,7 +103,7 @@ class WorkerProcess:
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise RuntimeError(f"{', '.join(settings.patterns)}: {answer['error']}")
-        self.resident_mb = answer["resident_mb"]
+        self.resident_mb, self.shared_mb = answer["resident_mb"], answer["shared_mb"]
         return result_of(answer["result"])
 
     def close(self) -> None:
@@ -120,16 +121,28 @@ class WorkerProcess:
 
 @dataclass(eq=False)
 class Span:
-    """A time in which a process ran an architecture, or waited for the next, and what it had at most."""
+    """A time in which a process ran an architecture, or waited for the next, and what it had at most.
+
+    Attributes:
+        begin, end: in seconds.
+        peak_mb: MB at most.
+        shared_mb: MB of these that other processes have as well.
+    """
 
     begin: float
     end: float = math.inf
     peak_mb: float = 0.0
+    shared_mb: float = 0.0
 
 
 def greatest_together(spans: Sequence[Span]) -> float:
-    """The greatest sum of the peaks of spans that overlap: at the beginning of one of them."""
-    return max((sum(s.peak_mb for s in spans if s.begin <= at.begin < s.end) for at in spans), default=0.0)
+    """The greatest sum of the peaks of spans that overlap: at the beginning of one of them; what they share, once."""
+    return max((_together([s for s in spans if s.begin <= at.begin < s.end]) for at in spans), default=0.0)
+
+
+def _together(spans: Sequence[Span]) -> float:
+    shared = sorted(span.shared_mb for span in spans)
+    return sum(span.peak_mb for span in spans) - sum(shared[:-1])
 
 
 def need_mb(arch: ArchitectureSpec) -> float:
@@ -191,13 +204,13 @@ def run_in_workers(
             else:
                 done.found[arch.name] = answer.architectures[0]
                 done.cpu_seconds[arch.name] = answer.run["cpu_seconds"]
-                span.peak_mb = answer.run["peak_memory_mb"]
+                span.peak_mb, span.shared_mb = answer.run["peak_memory_mb"], worker.shared_mb
             if isinstance(answer, str) or worker.resident_mb > LARGE:
                 worker.close()
                 alive.discard(worker)
             else:
                 idle.append(worker)
-                resting[worker] = Span(span.end, peak_mb=worker.resident_mb)
+                resting[worker] = Span(span.end, peak_mb=worker.resident_mb, shared_mb=worker.shared_mb)
                 spans.append(resting[worker])
     done.peak_memory_mb = greatest_together(spans)
     return done

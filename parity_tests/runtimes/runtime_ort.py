@@ -18,12 +18,12 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from facecvt.converters.errors import FacecvtError, FrameworkMissingError
-from facecvt.converters.formats.onnx_skeleton import read_skeleton
+from facecvt.converters.formats.onnx_skeleton import OnnxSkeleton, read_skeleton
 from facecvt.parity_tests.memory import give_back_memory, memory_given_back, trim_memory
 from facecvt.parity_tests.runtimes.ort_parts import MOST_BYTES, OrtParts, can_be_cut
 from facecvt.parity_tests.runtimes.runtime import Capture, NumpyArray, RunFailedError, Runtime, named_outputs
@@ -56,6 +56,7 @@ class OrtRuntime(Runtime):
         self._tapped: Any = None
         self._taps: frozenset[str] = frozenset()
         self._cut: OrtParts | bool = False  # False: not looked at yet; True: it cannot be cut
+        self._read: OnnxSkeleton | Literal[False] | None = False  # False: not looked at yet
 
     def _open(self) -> None:
         try:
@@ -70,7 +71,7 @@ class OrtRuntime(Runtime):
     def _deployed(self) -> Any:
         """A session on the file as users run it."""
         if self._is_great():
-            skeleton = read_skeleton(self.path.resolve())
+            skeleton = self._skeleton()
             if skeleton is not None:
                 self._folder = self.path.resolve().parent
                 give_back_memory()
@@ -78,6 +79,12 @@ class OrtRuntime(Runtime):
                 with suppress(Exception), thrift:  # what is wrong with a file is told of the file itself
                     return self._start(skeleton.model, optimised=self._optimised)
         return self._start(str(self.path), optimised=self._optimised)
+
+    def _skeleton(self) -> OnnxSkeleton | None:
+        """The file without its weights, read once; None where ONNX's own means have to read it."""
+        if self._read is False:
+            self._read = read_skeleton(self.path.resolve())
+        return self._read if isinstance(self._read, OnnxSkeleton) else None
 
     def _is_great(self) -> bool:
         return self.path.stat().st_size > LARGE
@@ -144,7 +151,7 @@ class OrtRuntime(Runtime):
         """The model, with its greater weights as external data; None where it is not to be had."""
         import onnx
 
-        skeleton = read_skeleton(self.path.resolve())
+        skeleton = self._skeleton()
         if skeleton is not None:
             return skeleton.proto()
         return onnx.load(str(self.path), load_external_data=False) if self._has_external_data() else None
@@ -171,7 +178,7 @@ class OrtRuntime(Runtime):
         suffix = additional_outputs(more)
         whole = self.path.resolve()  # ONNX Runtime refuses data outside of the model's folder, so also behind a link
         try:
-            skeleton = read_skeleton(whole)
+            skeleton = self._skeleton()
             if skeleton is not None:
                 self._folder = whole.parent
                 self._tapped = self._start(skeleton.model + suffix, optimised=False)
@@ -203,7 +210,7 @@ class OrtRuntime(Runtime):
     def _close(self) -> None:
         self._session = self._tapped = None
         self._taps = frozenset()
-        self._cut = False
+        self._cut = self._read = False
 
 
 def additional_outputs(names: Sequence[str]) -> bytes:
