@@ -14,6 +14,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from facecvt.converters.contract import InputContract
 from facecvt.converters.errors import FacecvtError
 from facecvt.parity_tests.memory import give_back_memory, trim_memory
 from facecvt.parity_tests.parity_report.causes import Scene, of_failed, with_cause
@@ -159,7 +160,7 @@ class ArchitectureRun:
     def _native(self, framework: str, export: bool, gathered: _Gathered) -> Path | None:
         """Run a net, and save it where its ONNX model is wanted; nothing holds the net once this has returned."""
         with self.open_net(framework, self.arch, self.arrays) as net:
-            self._run(framework, net, self.arch.contracts[framework].in_graph, gathered)
+            self._run(framework, net, gathered)
             if not export:
                 return None
             with told(f"{framework} cannot save {self.arch.name}"):
@@ -175,24 +176,27 @@ class ArchitectureRun:
         try:
             with OnnxNet(path, self.arch) as net:
                 net.graph.forget_weights()
-                self._run(side, net, self.arch.contracts[framework].in_graph, gathered)
+                self._run(side, net, gathered)
                 net.graph.forget_weights()
             gathered.models[side] = net
         except FacecvtError as error:
             gathered.failed[side] = str(error)
         give_back_memory()
 
+    def _contract(self, side: str) -> InputContract:
+        return self.arch.contracts[side.removeprefix(ONNX)]
+
     def _onnx_file(self, framework: str) -> Path:
         return self.folder / f"{framework}.onnx"
 
-    def _run(self, side: str, net: RunningNet, in_graph: bool, gathered: _Gathered) -> None:
+    def _run(self, side: str, net: RunningNet, gathered: _Gathered) -> None:
         """Every input and check of one side; those that show layers last, which may close what the others need."""
         outputs: dict[str, list[NumpyArray]] = {}
-        by_name = {feed.info.name: feed for feed in self.feeds}
+        fed = {feed.info.name: feed.of(self._contract(side)) for feed in self.feeds}
         with told(f"{side} cannot run {self.arch.name}"):
             for feed in self.feeds:
                 if not feed.info.layers and feed.info.name != SMALL:
-                    outputs[feed.info.name] = net.run(_of(feed, in_graph))
+                    outputs[feed.info.name] = net.run(fed[feed.info.name])
             weights = weights_of(side, net.weights(), self.arrays, self.weights)
             trim_memory()
             small: list[list[NumpyArray]] = []
@@ -202,12 +206,12 @@ class ArchitectureRun:
                 small.append([array.copy() for array in found])
                 return found
 
-            checks = [check_weights(weights), *check_runs(side, run, _of(by_name[SMALL], in_graph))]
+            checks = [check_weights(weights), *check_runs(side, run, fed[SMALL])]
             outputs[SMALL] = small[0]
             for feed in self.feeds:
                 if feed.info.layers:
                     with self.disk.writing(side, feed.info.name) as keep:
-                        outputs[feed.info.name] = net.run(_of(feed, in_graph), keep)
+                        outputs[feed.info.name] = net.run(fed[feed.info.name], keep)
                     trim_memory()
         gathered.measured.sides.append(side)
         gathered.measured.outputs[side] = {name: [array.copy() for array in found] for name, found in outputs.items()}
@@ -223,7 +227,7 @@ class ArchitectureRun:
             exact = open_exact(self.basis, self.arch, self.arrays, _made(self.folder / ORACLE))
             gathered.shown[ORACLE] = frozenset(exact.layer_of.values())
         for feed in self.feeds:
-            x = None if exact is None else _of(feed, self.arch.contracts[exact.framework].in_graph)
+            x = None if exact is None else feed.of(self._contract(exact.framework))
             if feed.info.layers:
                 own = None if exact is None or measured.own else self._own_layers(feed, exact, gathered.models)
                 compare_layers(measured, self.disk, exact, feed, x, self.outputs, own)
@@ -239,9 +243,9 @@ class ArchitectureRun:
         given = {*exact.layer_of.values(), *self.outputs}
         found = {}
         for side, net in models.items():
-            in_graph = self.arch.contracts[side.removeprefix(ONNX)].in_graph
+            contract = self._contract(side)
             shapes = {layer: s for layer, s in self.disk.shapes(side, feed.info.name).items() if layer in given}
-            found[side] = OwnModel(net, _of(feed, in_graph), "pixels" if in_graph else "scaled pixels", shapes)
+            found[side] = OwnModel(net, feed.of(contract), "pixels" if contract.in_graph else "scaled pixels", shapes)
         return OwnLayers(found)
 
     def _judge(self, gathered: _Gathered) -> ArchitectureResult:
@@ -334,10 +338,6 @@ def _with_those_not_run(
                     pair = PairResult(a.id, b.id, "not_comparable", "not compared")
             found.append(pair)
     return found
-
-
-def _of(feed: Feed, in_graph: bool) -> NumpyArray:
-    return feed.pixels if in_graph else feed.scaled
 
 
 def _made(folder: Path) -> Path:

@@ -16,8 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
@@ -135,6 +134,63 @@ class Span:
     shared_mb: float = 0.0
 
 
+class Processes:
+    """The processes of a run: those at work, those that wait for an architecture, and what each had when.
+
+    A context manager: all of them end with the block, however it ends, also by Ctrl-C.
+
+    Args:
+        start: starts a process.
+
+    Attributes:
+        spans: of all processes, from the first one's beginning.
+    """
+
+    def __init__(self, start: Callable[[], WorkerProcess]) -> None:
+        self._start = start
+        self._waiting: list[WorkerProcess] = []
+        self._now: dict[WorkerProcess, Span] = {}
+        self.spans: list[Span] = []
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        for worker in self._now:
+            worker.close()
+
+    def take(self) -> WorkerProcess:
+        """One to run an architecture: one that waits, or a new one."""
+        worker = self._waiting.pop() if self._waiting else self._start()
+        self._begin(worker, Span(time.monotonic()))
+        return worker
+
+    def give_back(self, worker: WorkerProcess, peak_mb: float | None) -> None:
+        """It has run its architecture.
+
+        Args:
+            worker: what :meth:`take` gave.
+            peak_mb: what it had at most; None where it died.
+        """
+        span = self._now[worker]
+        if peak_mb is not None:
+            span.peak_mb, span.shared_mb = peak_mb, worker.shared_mb
+        if peak_mb is None or worker.resident_mb > LARGE:
+            span.end = time.monotonic()
+            del self._now[worker]
+            worker.close()
+        else:
+            self._waiting.append(worker)
+            resting = Span(time.monotonic(), peak_mb=worker.resident_mb, shared_mb=worker.shared_mb)
+            self._begin(worker, resting)
+
+    def _begin(self, worker: WorkerProcess, span: Span) -> None:
+        if worker in self._now:
+            self._now[worker].end = span.begin
+        self._now[worker] = span
+        self.spans.append(span)
+
+
 def greatest_together(spans: Sequence[Span]) -> float:
     """The greatest sum of the peaks of spans that overlap: at the beginning of one of them; what they share, once."""
     return max((_together([s for s in spans if s.begin <= at.begin < s.end]) for at in spans), default=0.0)
@@ -172,47 +228,30 @@ def run_in_workers(
     waiting = sorted(chosen, key=lambda arch: -costs(arch).multiply_adds)
     answers: queue.Queue[tuple[ArchitectureSpec, WorkerProcess, ParityResult | str | Exception]] = queue.Queue()
     running: dict[str, float] = {}
-    spans: list[Span] = []
-    busy: dict[WorkerProcess, Span] = {}
-    resting: dict[WorkerProcess, Span] = {}
-    with _all_ended() as alive:
-        idle: list[WorkerProcess] = []
+    with Processes(start) as processes:
         while waiting or running:
             fitting = [arch for arch in waiting if sum(running.values()) + need_mb(arch) <= MEMORY or not running]
             if len(running) < jobs and fitting:
                 arch = fitting[0]
                 waiting.remove(arch)
-                worker = idle.pop() if idle else start()
-                if worker in resting:
-                    resting.pop(worker).end = time.monotonic()
-                alive.add(worker)
                 running[arch.name] = need_mb(arch)
-                busy[worker] = Span(time.monotonic())
-                spans.append(busy[worker])
-                threading.Thread(target=_ask, args=(arch, worker, settings, answers), daemon=True).start()
+                asked = arch, processes.take(), settings, answers
+                threading.Thread(target=_ask, args=asked, daemon=True).start()
                 continue
             if progress is not None:
                 progress(", ".join(running), len(done.found) + len(done.died), len(chosen))
             arch, worker, answer = answers.get()
             del running[arch.name]
-            span = busy.pop(worker)
-            span.end = time.monotonic()
             if isinstance(answer, Exception):
                 raise answer
             if isinstance(answer, str):
                 done.died[arch.name] = answer
+                processes.give_back(worker, None)
             else:
                 done.found[arch.name] = answer.architectures[0]
                 done.cpu_seconds[arch.name] = answer.run["cpu_seconds"]
-                span.peak_mb, span.shared_mb = answer.run["peak_memory_mb"], worker.shared_mb
-            if isinstance(answer, str) or worker.resident_mb > LARGE:
-                worker.close()
-                alive.discard(worker)
-            else:
-                idle.append(worker)
-                resting[worker] = Span(span.end, peak_mb=worker.resident_mb, shared_mb=worker.shared_mb)
-                spans.append(resting[worker])
-    done.peak_memory_mb = greatest_together(spans)
+                processes.give_back(worker, answer.run["peak_memory_mb"])
+    done.peak_memory_mb = greatest_together(processes.spans)
     return done
 
 
@@ -225,14 +264,3 @@ def _ask(
     except Exception as error:  # raised again in the main thread
         answer = error
     answers.put((arch, worker, answer))
-
-
-@contextmanager
-def _all_ended() -> Iterator[set[WorkerProcess]]:
-    """Processes that end with the block, however it ends: also by Ctrl-C."""
-    alive: set[WorkerProcess] = set()
-    try:
-        yield alive
-    finally:
-        for worker in alive:
-            worker.close()
