@@ -155,6 +155,25 @@ def test_of_a_layer_that_comes_twice_the_last_value_counts(tmp_path: Path) -> No
         np.testing.assert_array_equal(found["torch"], np.ones(2, np.float32))
 
 
+def test_a_value_that_another_side_has_bit_for_bit_is_written_once(tmp_path: Path) -> None:
+    nan, zero = np.array([1, np.nan], np.float32), np.zeros(1000, np.float32)
+    disk = ValuesOnDisk(tmp_path)
+    with disk.writing("onnx_torch", "image/1") as keep:
+        for layer, value in {"same": zero, "nan": nan, "sign": zero, "shape": zero, "twice": zero}.items():
+            keep(layer, value)
+    theirs = {"same": zero.copy(), "nan": nan.copy(), "sign": -zero, "shape": zero[:8], "more": zero}
+    with disk.writing("onnx_mxnet", "image/1", "onnx_torch") as keep:
+        keep("twice", zero)
+        for layer, value in theirs.items():
+            keep(layer, value)
+        keep("twice", zero[:5] + 1)
+    for layer, value in (theirs | {"twice": np.ones(5, np.float32)}).items():
+        with disk.read(layer, "image/1", ["onnx_mxnet"]) as found:
+            np.testing.assert_array_equal(found["onnx_mxnet"], value, strict=True)
+            assert np.signbit(found["onnx_mxnet"]).tolist() == np.signbit(value).tolist()
+    assert (tmp_path / "1.values").stat().st_size < 2.5 * zero.nbytes  # "sign", "more", and small ones
+
+
 def test_weights_are_written_over_those_of_an_earlier_architecture(tmp_path: Path) -> None:
     path = tmp_path / "weights"
     WeightsOnDisk(path, {"great": np.ones(5000, np.float32)})

@@ -125,7 +125,7 @@ def test_schema_refuses_what_is_none(path: tuple[Any, ...], value: Any) -> None:
 
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
     document = document_of(some_result())
-    with pytest.raises(UsageError, match=r"schema 1\.0, this is 2\.0"):
+    with pytest.raises(UsageError, match=r"schema 1\.1, this is 2\.0"):
         result_of({**document, "schema_version": "2.0"})
     with pytest.raises(UsageError, match=r"not a whole result.*environment"):
         result_of({key: value for key, value in document.items() if key != "environment"})

@@ -193,6 +193,9 @@ class ArchitectureRun:
         """Every input and check of one side; those that show layers last, which may close what the others need."""
         outputs: dict[str, list[NumpyArray]] = {}
         fed = {feed.info.name: feed.of(self._contract(side)) for feed in self.feeds}
+        like = next(
+            (other for other in gathered.measured.sides if side.startswith(ONNX) and other.startswith(ONNX)), ""
+        )
         with told(f"{side} cannot run {self.arch.name}"):
             for feed in self.feeds:
                 if not feed.info.layers and feed.info.name != SMALL:
@@ -210,7 +213,7 @@ class ArchitectureRun:
             outputs[SMALL] = small[0]
             for feed in self.feeds:
                 if feed.info.layers:
-                    with self.disk.writing(side, feed.info.name) as keep:
+                    with self.disk.writing(side, feed.info.name, like) as keep:
                         outputs[feed.info.name] = net.run(fed[feed.info.name], keep)
                     trim_memory()
         gathered.measured.sides.append(side)

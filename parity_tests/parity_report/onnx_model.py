@@ -25,6 +25,8 @@ from facecvt.reference_models.spec import ArchitectureSpec
 from facecvt.reference_models.state_source import read_state, state_graph
 from facecvt.reference_models.weights import State
 
+LARGE = 300 << 20  # bytes of a file
+
 
 def make(framework: Framework, source: Path, target: Path, arch: ArchitectureSpec) -> None:
     """Convert, as the command line does.
@@ -75,7 +77,8 @@ class OnnxNet:
         values = {layer: name_of(node.outputs[0]) for layer, node in found.layers.items()}
         self.values = {layer: value for layer, value in values.items() if value in held}
         self.shown = frozenset(self.values)
-        self._runtime = OrtRuntime(path, thrifty=False)  # what opens it is not what takes most here
+        # Opening takes thrice the weights: beyond LARGE that is what takes most here, else it is not.
+        self._runtime = OrtRuntime(path, thrifty=path.stat().st_size > LARGE)
 
     def __enter__(self) -> OnnxNet:
         self._runtime.__enter__()

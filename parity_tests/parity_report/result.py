@@ -339,7 +339,7 @@ class ParityResult:
         environment: versions, machine.
         architectures: in the order of ``facecvt models``.
         run: what another run gives otherwise: when, how long ("started", "seconds", "cpu_seconds", "peak_memory_mb",
-            and "architectures": name -> seconds of CPU time).
+            "architectures": name -> seconds of CPU time, and "peaks_mb": name -> most MB of its process).
     """
 
     verdict: Verdict

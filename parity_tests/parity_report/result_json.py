@@ -18,7 +18,7 @@ from facecvt.converters.errors import UsageError
 from facecvt.converters.formats.atomic import atomic_file
 from facecvt.parity_tests.parity_report.result import ParityResult
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 NAME = "parity.json"
 
 

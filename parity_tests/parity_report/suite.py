@@ -71,7 +71,7 @@ def parity(
     basis = basis_of(side.id for side in sides if side.available)
     infos = inputs_of(settings.quick)
     chosen = shard_of(selected(settings.patterns, settings.quick), settings.shard)
-    found, costs_of, of_workers = [], {}, 0.0
+    found, costs_of, peaks_of, of_workers = [], {}, {}, 0.0
     if jobs:
         start = [] if repro is None else [partial(WorkerProcess, repro)]
         done = run_in_workers(chosen, settings, jobs, progress, *start)
@@ -79,7 +79,7 @@ def parity(
             done.found.get(arch.name) or not_run(arch, sides, settings.seed, done.died[arch.name]) for arch in chosen
         ]
         costs_of = {arch.name: done.cpu_seconds[arch.name] for arch in chosen if arch.name in done.cpu_seconds}
-        of_workers = done.peak_memory_mb
+        peaks_of, of_workers = done.peaks_mb, done.peak_memory_mb
     for number, arch in enumerate([] if jobs else chosen):
         if progress is not None:
             progress(arch.name, number, len(chosen))
@@ -100,6 +100,7 @@ def parity(
             "cpu_seconds": round(cpu_seconds() - cpu, 2),
             "peak_memory_mb": round(peak_mb() + of_workers, 1),
             "architectures": costs_of,
+            "peaks_mb": peaks_of,
         },
     )
 
@@ -229,11 +230,9 @@ def merged(folders: Sequence[str | Path]) -> ParityResult:
         "seconds": round(sum(part.run["seconds"] for part in parts), 2),
         "cpu_seconds": round(sum(part.run["cpu_seconds"] for part in parts), 2),
         "peak_memory_mb": max(part.run["peak_memory_mb"] for part in parts),
-        "architectures": {
-            name: part.run["architectures"][name]
-            for name in by_name
-            for part in parts
-            if name in part.run["architectures"]
+        **{
+            key: {name: part.run[key][name] for name in by_name for part in parts if name in part.run.get(key, {})}
+            for key in ("architectures", "peaks_mb")
         },
     }
     settings = replace(first.settings, shard=None)

@@ -69,19 +69,31 @@ class ValuesOnDisk:
         self._values: dict[tuple[str, str], dict[str, MappedTensor]] = {}  # side, input -> layer -> value
 
     @contextmanager
-    def writing(self, side: str, fed: str) -> Iterator[OnValue]:
-        """A function that takes layer and value; of a layer that comes twice the last value counts."""
+    def writing(self, side: str, fed: str, like: str = "") -> Iterator[OnValue]:
+        """A function that takes layer and value; of a layer that comes twice the last value counts.
+
+        Args:
+            side: whose values these are.
+            fed: the input.
+            like: a side that was written; a value that is the same as its, bit for bit, is not written again.
+        """
         path = self._folder / f"{self._files}.values"
         self._files += 1
+        known = self._values.get((like, fed), {})
         places: dict[str, tuple[int, np.dtype[Any], tuple[int, ...]]] = {}
+        found: dict[str, MappedTensor] = {}
         with _written_over(path) as file:
 
             def keep(layer: str, value: NumpyArray) -> None:
-                places[layer] = _append(file, value), value.dtype, value.shape
+                places.pop(layer, None)
+                if layer in known and _has_bits_of(known[layer], value):
+                    found[layer] = known[layer]
+                else:
+                    places[layer] = _append(file, value), value.dtype, value.shape
 
             yield keep
         mapped = MappedFile(path)
-        self._values[side, fed] = {layer: MappedTensor(mapped, *place) for layer, place in places.items()}
+        self._values[side, fed] = found | {layer: MappedTensor(mapped, *place) for layer, place in places.items()}
 
     @contextmanager
     def read(self, layer: str, fed: str, sides: Iterable[str]) -> Iterator[dict[str, NumpyArray]]:
@@ -105,6 +117,15 @@ class ValuesOnDisk:
 
 def _written_over(path: Path) -> BinaryIO:
     return open(path, "r+b" if path.exists() else "wb")
+
+
+def _has_bits_of(tensor: MappedTensor, value: NumpyArray) -> bool:
+    if (tensor.dtype, tensor.shape) != (value.dtype, value.shape):
+        return False
+    bits = f"u{value.itemsize}"
+    same = np.array_equal(np.ascontiguousarray(value).view(bits), tensor.numpy().view(bits))
+    tensor.forget()
+    return same
 
 
 def _append(file: BinaryIO, array: NumpyArray) -> int:

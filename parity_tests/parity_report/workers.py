@@ -28,9 +28,10 @@ from facecvt.reference_models.costs import costs
 from facecvt.reference_models.spec import ArchitectureSpec
 
 WORKER = "facecvt.parity_tests.parity_report.worker"
-MEMORY = 4000.0  # MB
+MEMORY = 3900.0  # MB of all processes that run architectures
 # MB that a process takes, and MB for each MB of weights and of one picture's values; measured, rounded up.
-LEAST, PER_WEIGHTS, PER_VALUES = 850.0, 2.3, 1.6
+LEAST, PER_WEIGHTS, PER_VALUES = 970.0, 2.3, 1.6
+SHARED = 330.0  # MB of that which are libraries, and in memory once
 LARGE = 1200.0  # MB that a process still has when it is done, beyond which it is not used again
 LAST_BYTES = 2000
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -44,12 +45,14 @@ class Done:
         found: architecture -> its part of the result.
         died: architecture -> how its process ended.
         cpu_seconds: architecture -> CPU time.
+        peaks_mb: architecture -> what its process had at most while it ran.
         peak_memory_mb: greatest sum of the peaks of processes that ran at one time; libraries that all use count once.
     """
 
     found: dict[str, ArchitectureResult] = field(default_factory=dict)
     died: dict[str, str] = field(default_factory=dict)
     cpu_seconds: dict[str, float] = field(default_factory=dict)
+    peaks_mb: dict[str, float] = field(default_factory=dict)
     peak_memory_mb: float = 0.0
 
 
@@ -230,7 +233,8 @@ def run_in_workers(
     running: dict[str, float] = {}
     with Processes(start) as processes:
         while waiting or running:
-            fitting = [arch for arch in waiting if sum(running.values()) + need_mb(arch) <= MEMORY or not running]
+            room = MEMORY - sum(running.values()) + SHARED * len(running)
+            fitting = [arch for arch in waiting if need_mb(arch) <= room or not running]
             if len(running) < jobs and fitting:
                 arch = fitting[0]
                 waiting.remove(arch)
@@ -250,7 +254,8 @@ def run_in_workers(
             else:
                 done.found[arch.name] = answer.architectures[0]
                 done.cpu_seconds[arch.name] = answer.run["cpu_seconds"]
-                processes.give_back(worker, answer.run["peak_memory_mb"])
+                done.peaks_mb[arch.name] = answer.run["peak_memory_mb"]
+                processes.give_back(worker, done.peaks_mb[arch.name])
     done.peak_memory_mb = greatest_together(processes.spans)
     return done
 
