@@ -124,6 +124,14 @@ def _sums(e: NumpyArray, a: NumpyArray) -> _Sums:
     return sums
 
 
+def same_bits(one: NumpyArray, other: NumpyArray) -> bool:
+    """Whether two arrays have one shape, one dtype and the same bits; NaN and the sign of zero count."""
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        return False
+    bits = f"u{one.itemsize}"
+    return np.array_equal(np.ascontiguousarray(one).view(bits), np.ascontiguousarray(other).view(bits))
+
+
 def bits_lost(error: float, floor: float) -> float:
     """log2 of an error over the floor of its tap: the bits lost beyond rounding; 0 at or below the floor."""
     if math.isnan(error):

@@ -155,14 +155,16 @@ def element_type(value: ir.Value) -> ir.DataType:
 
 
 def element_types(graph: Graph) -> dict[str, ir.DataType]:
-    """:func:`element_type` of every computed value, by name, in one walk over the graph."""
+    """:func:`element_type` of every computed value that has a name, in one walk over the graph."""
     found: dict[str, ir.DataType] = {}
     for node in graph.body:
         for value in node.outputs:
+            if not value.name:  # an output that nobody wants
+                continue
             known = _type_or_source(value)
             if not isinstance(known, ir.DataType):
                 known = found.get(name_of(known)) or element_type(known)
-            found[name_of(value)] = known
+            found[value.name] = known
     return found
 
 

@@ -240,7 +240,7 @@ def run_onnxruntime(
 
 def is_forcible(graph: Graph) -> set[str]:
     """Names of the values that hold float32 numbers."""
-    return {name for name, kind in element_types(graph).items() if name and kind == ir.DataType.FLOAT}
+    return {name for name, kind in element_types(graph).items() if kind == ir.DataType.FLOAT}
 
 
 def like(array: NumpyArray, expected: NumpyArray) -> NumpyArray:

@@ -18,7 +18,7 @@ from itertools import combinations
 import numpy as np
 
 from facecvt.parity_tests.inputs import sample_numbers
-from facecvt.parity_tests.metrics import compare
+from facecvt.parity_tests.metrics import compare, same_bits
 from facecvt.parity_tests.parity_report.native import NumpyArray
 from facecvt.parity_tests.parity_report.result import CheckResult, Verdict, WeightsOfSide, rounded
 from facecvt.parity_tests.parity_report.runs import EXTREMES, GREAT, LAYERED, SMALL, TURNED
@@ -50,16 +50,9 @@ def weights_of(
         sha256: of ``seeded``.
     """
     ordered = {name: np.asarray(found[name]) for name in seeded if name in found}
-    other = [name for name, array in seeded.items() if name not in ordered or not _same_bits(ordered[name], array)]
+    other = [name for name, array in seeded.items() if name not in ordered or not same_bits(ordered[name], array)]
     sha = sha256_of(ordered) if other else sha256
     return WeightsOfSide(side, len(seeded), len(seeded) - len(other), sha, tuple(other))
-
-
-def _same_bits(one: NumpyArray, other: NumpyArray) -> bool:
-    if (one.shape, one.dtype) != (other.shape, other.dtype):
-        return False
-    bits = f"u{one.itemsize}"  # NaN and the sign of zero count
-    return np.array_equal(np.ascontiguousarray(one).view(bits), np.ascontiguousarray(other).view(bits))
 
 
 def check_weights(found: WeightsOfSide) -> CheckResult:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from facecvt.converters.graph import name_of
 from facecvt.parity_tests.diff.own_error import OwnErrors, arranged, is_forcible
@@ -33,6 +34,12 @@ class OwnModel:
     x: NumpyArray
     fed: str
     shapes: Mapping[str, Shape]
+
+    @cached_property
+    def taps(self) -> dict[str, str]:
+        """Layer -> the model's value, of those that can be fed."""
+        floats = is_forcible(self.net.graph)
+        return {layer: tap for layer, tap in self.net.values.items() if layer in self.shapes and tap in floats}
 
 
 class OwnLayers:
@@ -72,7 +79,7 @@ class _OneModel:
     """A model's layers but those that another computes for it."""
 
     def __init__(self, model: OwnModel, others: Collection[str]) -> None:
-        self._taps = _taps(model)
+        self._taps = model.taps
         self._shapes = {tap: model.shapes[layer] for layer, tap in self._taps.items()}
         wanted = {tap for layer, tap in self._taps.items() if layer not in others}
         graph = model.net.graph
@@ -88,15 +95,9 @@ class _OneModel:
         return {layer: found.rel_rmse for layer, found in self._errors.metrics.items()}
 
 
-def _taps(model: OwnModel) -> dict[str, str]:
-    """Layer -> the model's value, of those that can be fed."""
-    floats = is_forcible(model.net.graph)
-    return {layer: tap for layer, tap in model.net.values.items() if layer in model.shapes and tap in floats}
-
-
 def _digests(model: OwnModel) -> dict[str, tuple[str, Shape]]:
     """Layer -> what it computes from the nearest layers, and its shape; not of layers that have one value."""
-    taps = _taps(model)
+    taps = model.taps
     layers_of: dict[str, list[str]] = {}
     for layer, tap in taps.items():
         layers_of.setdefault(tap, []).append(layer)

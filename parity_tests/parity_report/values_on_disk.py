@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from facecvt.converters.formats.mapped import MappedFile, MappedTensor
+from facecvt.parity_tests.metrics import same_bits
 from facecvt.parity_tests.parity_report.native import NumpyArray, OnValue
 
 ALIGNMENT = 64  # bytes
@@ -120,10 +121,7 @@ def _written_over(path: Path) -> BinaryIO:
 
 
 def _has_bits_of(tensor: MappedTensor, value: NumpyArray) -> bool:
-    if (tensor.dtype, tensor.shape) != (value.dtype, value.shape):
-        return False
-    bits = f"u{value.itemsize}"
-    same = np.array_equal(np.ascontiguousarray(value).view(bits), tensor.numpy().view(bits))
+    same = same_bits(tensor.numpy(), value)
     tensor.forget()
     return same
 
