@@ -8,7 +8,7 @@ Nothing may be missing and nothing may be left over; what comes back from a roun
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,42 +65,73 @@ def state_entries(arch: ArchitectureSpec, framework: str) -> list[StateEntry]:
     return [e for e in entries if not e.auxiliary] + [e for e in entries if e.auxiliary]
 
 
-def to_canonical(state: Mapping[str, Array], framework: str, arch: ArchitectureSpec) -> State:
-    """Arrays by canonical name, in canonical layout, from one framework's state.
+class CanonicalState(Mapping[str, NumpyArray]):
+    """One framework's state by canonical name, in canonical layout; an array is read when it is asked for.
 
     Args:
         state: every parameter and running statistic by the framework's name; counters and second names may be there
             or not.
         framework: whose names and layouts these are.
         arch: the architecture, with the options that the state was made with.
+        effective: as for :func:`exchange`.
 
     Raises:
-        WeightsError: an entry is missing, left over or has another shape, or differs under its second name.
+        WeightsError: an entry is missing or left over; where an array is asked for, it has another shape, or differs
+            under its second name.
     """
-    entries = state_entries(arch, framework)
-    known = {entry.name for entry in entries}
-    missing = [e.name for e in entries if e.parameter is not None and not e.twin and e.name not in state]
-    left = [name for name in state if name not in known and not name.endswith(f".{COUNTER}")]
-    if missing or left:
-        raise WeightsError(
-            f"this state is not that of {arch.name} in {framework}: "
-            f"missing {_listed(missing)}; left over {_listed(left)}. Check the architecture and its options."
-        )
-    arrays: State = {}
-    for entry in entries:
-        if entry.parameter is None or (entry.twin and entry.name not in state):
-            continue
-        array = as_numpy(state[entry.name])
+
+    def __init__(
+        self, state: Mapping[str, Array], framework: str, arch: ArchitectureSpec, *, effective: bool = False
+    ) -> None:
+        entries = state_entries(arch, framework)
+        known = {entry.name for entry in entries}
+        missing = [e.name for e in entries if e.parameter is not None and not e.twin and e.name not in state]
+        left = [name for name in state if name not in known and not name.endswith(f".{COUNTER}")]
+        if missing or left:
+            raise WeightsError(
+                f"this state is not that of {arch.name} in {framework}: "
+                f"missing {_listed(missing)}; left over {_listed(left)}. Check the architecture and its options."
+            )
+        self._state, self._needs = state, f"{arch.name} in {framework} needs"
+        self._entries: dict[str, list[StateEntry]] = {}  # the first name, then a second one
+        for entry in entries:
+            if entry.parameter is not None and not (entry.twin and entry.name not in state):
+                self._entries.setdefault(entry.parameter.name, []).append(entry)
+        counts_as_one = effective and framework == "mxnet"
+        scaled = [layer for layer in arch.layers() if layer.attributes.get("unit_scale")]
+        self._ones = {layer.parameter("scale").name for layer in scaled if counts_as_one}
+
+    def __getitem__(self, name: str) -> NumpyArray:
+        first, *second = self._entries[name]
+        array = self._laid_out(first)
+        for twin in second:
+            if self._laid_out(twin).tobytes() != array.tobytes():
+                raise WeightsError(f"{twin.name} is another array than the one that it is the second name of")
+        return np.ones_like(array) if name in self._ones else array
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _laid_out(self, entry: StateEntry) -> NumpyArray:
+        assert entry.parameter is not None
+        array = as_numpy(self._state[entry.name])
         if array.shape != entry.shape:
             raise WeightsError(
-                f"{entry.name} has shape {array.shape}, but {arch.name} in {framework} needs {entry.shape}. "
+                f"{entry.name} has shape {array.shape}, but {self._needs} {entry.shape}. "
                 "Check the architecture's options."
             )
-        array = np.ascontiguousarray(array.T) if entry.transposed else array.reshape(entry.parameter.shape)
-        if entry.twin and array.tobytes() != arrays[entry.parameter.name].tobytes():
-            raise WeightsError(f"{entry.name} is another array than the one that it is the second name of")
-        arrays[entry.parameter.name] = array
-    return arrays
+        return np.ascontiguousarray(array.T) if entry.transposed else array.reshape(entry.parameter.shape)
+
+
+def to_canonical(state: Mapping[str, Array], framework: str, arch: ArchitectureSpec) -> State:
+    """All arrays of a :class:`CanonicalState`, whose arguments and errors these are."""
+    return dict(CanonicalState(state, framework, arch))
 
 
 def from_canonical(arrays: Mapping[str, NumpyArray], framework: str, arch: ArchitectureSpec) -> State:
@@ -145,13 +176,7 @@ def exchange(
     Raises:
         WeightsError: an entry is missing, left over or has another shape.
     """
-    arrays = to_canonical(state, source_framework, arch)
-    if effective and source_framework == "mxnet":
-        for layer in arch.layers():
-            if layer.attributes.get("unit_scale"):
-                name = layer.parameter("scale").name
-                arrays[name] = np.ones_like(arrays[name])
-    return from_canonical(arrays, target_framework, arch)
+    return from_canonical(CanonicalState(state, source_framework, arch, effective=effective), target_framework, arch)
 
 
 def split_auxiliary(state: Mapping[str, NumpyArray], arch: ArchitectureSpec) -> tuple[State, State]:

@@ -13,9 +13,12 @@ from facecvt.converters.graph import Builder, Graph, NumpyArray
 from facecvt.converters.onnx_ir_lazy import ir
 from facecvt.converters.writers.to_onnx import element_type, element_types
 from facecvt.parity_tests.diff.own_error import OwnErrors
+from facecvt.parity_tests.parity_report.checks import sha256_of, weights_of
+from facecvt.parity_tests.parity_report.one_by_one import OneByOne
 from facecvt.parity_tests.parity_report.own_layers import OwnLayers, OwnModel
 from facecvt.parity_tests.parity_report.same_graph import digests_of
 from facecvt.parity_tests.parity_report.values_on_disk import ValuesOnDisk, WeightsOnDisk
+from facecvt.parity_tests.peak_memory import begin_peak, peak_mb, resident_mb
 
 SHAPE = (2, 3, 4, 4)
 LAYERS = ("bn", "act", "bn2")
@@ -175,6 +178,40 @@ def test_a_value_that_another_side_has_bit_for_bit_is_written_once(tmp_path: Pat
             np.testing.assert_array_equal(found["onnx_mxnet"], value, strict=True)
             assert np.signbit(found["onnx_mxnet"]).tolist() == np.signbit(value).tolist()
     assert (tmp_path / "1.values").stat().st_size < 2.5 * zero.nbytes  # "sign", "more", and small ones
+
+
+def test_weights_are_compared_one_at_a_time(tmp_path: Path) -> None:
+    """Neither the file nor the other side is in memory as a whole; each array counts once on both sides."""
+    arrays = {f"{i}.weight": np.full(4 << 18, i, np.float32) for i in range(20)}  # 4 MB each
+    held = WeightsOnDisk(tmp_path / "weights", arrays)
+    sha256 = sha256_of(held)
+    arrays.clear()
+    held.forget()
+    made: list[str] = []
+
+    def made_now(name: str) -> np.ndarray[Any, Any]:
+        made.append(name)
+        return np.full(4 << 18, int(name.split(".")[0]), np.float32)
+
+    theirs = OneByOne({name: name for name in held}, made_now)
+    begin_peak()
+    before = resident_mb()
+    found = weights_of("torch", theirs, held.one_by_one(), sha256)
+    assert (found.identical, found.tensors, found.sha256) == (20, 20, sha256)
+    assert made == list(held)
+    if Path("/proc/self/clear_refs").exists():
+        assert peak_mb() < before + 30  # of 160 MB
+
+
+def test_reading_the_next_array_forgets_the_last() -> None:
+    forgotten: list[int] = []
+    arrays = OneByOne({"a": 1, "b": 2}, lambda held: np.full(1, held), forgotten.append)
+    assert "a" in arrays
+    assert [*arrays, len(arrays)] == ["a", "b", 2]
+    assert forgotten == []
+    assert arrays["b"] == 2
+    assert arrays["a"] == 1
+    assert forgotten == [2]
 
 
 def test_weights_are_written_over_those_of_an_earlier_architecture(tmp_path: Path) -> None:

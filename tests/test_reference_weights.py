@@ -14,7 +14,14 @@ from facecvt.reference_models import build, names, spec
 from facecvt.reference_models.layers import ROLES
 from facecvt.reference_models.naming import FRAMEWORKS
 from facecvt.reference_models.seeded import seeded_arrays, seeded_state
-from facecvt.reference_models.weights import exchange, from_canonical, split_auxiliary, state_entries, to_canonical
+from facecvt.reference_models.weights import (
+    CanonicalState,
+    exchange,
+    from_canonical,
+    split_auxiliary,
+    state_entries,
+    to_canonical,
+)
 
 SMALL = ("iresnet18", "mobilefacenet")
 ALL = [pytest.param(name, marks=[] if name in SMALL else [pytest.mark.slow]) for name in names()]
@@ -131,6 +138,26 @@ def test_misfits_are_refused_by_name():
         to_canonical(state, "mxnet", arch)
     with pytest.raises(WeightsError, match="lack"):
         from_canonical({}, "torch", arch)
+
+
+def test_an_array_is_read_when_it_is_asked_for():
+    class Counted(dict):
+        asked = ()
+
+        def __getitem__(self, name):
+            self.asked += (name,)
+            return super().__getitem__(name)
+
+    state = Counted(seeded("iresnet18", "paddle"))
+    arrays = CanonicalState(state, "paddle", spec("r18"))
+    assert "fc.weight" in arrays
+    assert len(list(arrays)) == len(arrays)
+    assert state.asked == ()
+    assert np.array_equal(arrays["fc.weight"], state["fc.weight"].T)
+    assert state.asked == ("fc.weight", "fc.weight")  # by the mapping, by this test
+    of_every = to_canonical(dict(state), "paddle", spec("r18"))
+    assert list(of_every) == list(arrays)
+    assert all(np.array_equal(arrays[name], array) for name, array in of_every.items())
 
 
 def test_statistics_are_the_auxiliary_states():

@@ -64,7 +64,6 @@ from facecvt.parity_tests.verify import walk_together
 from facecvt.reference_models.listing import model_row, plain
 from facecvt.reference_models.seeded import seeded_arrays
 from facecvt.reference_models.spec import ArchitectureSpec
-from facecvt.reference_models.weights import State
 
 if TYPE_CHECKING:
     from facecvt.converters.formats.locate import Framework
@@ -80,7 +79,7 @@ class RunningNet(Protocol):
     def run(self, x: NumpyArray, on_value: OnValue | None = None) -> list[NumpyArray]:
         """See :class:`facecvt.parity_tests.parity_report.native.NativeNet`."""
 
-    def weights(self) -> State:
+    def weights(self) -> Mapping[str, NumpyArray]:
         """See :class:`facecvt.parity_tests.parity_report.native.NativeNet`."""
 
 
@@ -200,7 +199,7 @@ class ArchitectureRun:
             for feed in self.feeds:
                 if not feed.info.layers and feed.info.name != SMALL:
                     outputs[feed.info.name] = net.run(fed[feed.info.name])
-            weights = weights_of(side, net.weights(), self.arrays, self.weights)
+            weights = weights_of(side, net.weights(), self.arrays.one_by_one(), self.weights)
             trim_memory()
             small: list[list[NumpyArray]] = []
 

@@ -49,9 +49,8 @@ def weights_of(
         seeded: what it should run with.
         sha256: of ``seeded``.
     """
-    ordered = {name: np.asarray(found[name]) for name in seeded if name in found}
-    other = [name for name, array in seeded.items() if name not in ordered or not same_bits(ordered[name], array)]
-    sha = sha256_of(ordered) if other else sha256
+    other = [name for name, array in seeded.items() if name not in found or not same_bits(found[name], array)]
+    sha = sha256_of({name: found[name] for name in seeded if name in found}) if other else sha256
     return WeightsOfSide(side, len(seeded), len(seeded) - len(other), sha, tuple(other))
 
 

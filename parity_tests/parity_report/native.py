@@ -25,7 +25,6 @@ from facecvt.converters.errors import FacecvtError
 from facecvt.parity_tests.runtimes.runtime import RunFailedError, first_line
 from facecvt.reference_models.frameworks import require
 from facecvt.reference_models.spec import ArchitectureSpec
-from facecvt.reference_models.weights import State
 
 NumpyArray = np.ndarray[Any, np.dtype[Any]]
 OnValue = Callable[[str, NumpyArray], None]
@@ -62,8 +61,8 @@ class NativeNet(ABC):
         """
 
     @abstractmethod
-    def weights(self) -> State:
-        """The weights that it runs with, by canonical name, in canonical layout."""
+    def weights(self) -> Mapping[str, NumpyArray]:
+        """The weights that it runs with, by canonical name, in canonical layout; each is read when it is asked for."""
 
     @abstractmethod
     def export(self, folder: Path) -> Path:

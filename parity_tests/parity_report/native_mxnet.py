@@ -11,12 +11,13 @@ import numpy as np
 
 from facecvt.converters.compat_mxnet import import_mxnet
 from facecvt.converters.formats.mxnet_params import write_params
-from facecvt.parity_tests.memory import give_back_memory, trim_memory
+from facecvt.parity_tests.memory import trim_memory
 from facecvt.parity_tests.parity_report.native import NativeNet, NumpyArray, OnValue
+from facecvt.parity_tests.parity_report.one_by_one import OneByOne
 from facecvt.parity_tests.runtimes.runtime import RunFailedError
 from facecvt.reference_models.seeded import stored_unit_scale
 from facecvt.reference_models.spec import ArchitectureSpec, families
-from facecvt.reference_models.weights import State, exchange, from_canonical, split_auxiliary, to_canonical
+from facecvt.reference_models.weights import CanonicalState, State, from_canonical, split_auxiliary
 
 
 def stored(arch: ArchitectureSpec, arrays: Mapping[str, NumpyArray]) -> State:
@@ -116,10 +117,9 @@ class Net(NativeNet):
     def _state(self) -> State:
         return {name: np.asarray(array.asnumpy()) for name, array in (self._args | self._aux).items()}
 
-    def weights(self) -> State:
-        self._kept = None  # they are copied: not beside the memory of an executor
-        give_back_memory()
-        return to_canonical(exchange(self._state(), "mxnet", "torch", self.arch, effective=True), "torch", self.arch)
+    def weights(self) -> Mapping[str, NumpyArray]:
+        arrays = OneByOne(self._args | self._aux, self._mxnet.nd.NDArray.asnumpy)
+        return CanonicalState(arrays, "mxnet", self.arch, effective=True)
 
     def export(self, folder: Path) -> Path:
         return write_files(self.arch, self._symbol, self._state(), folder)

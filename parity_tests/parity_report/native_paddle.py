@@ -10,9 +10,10 @@ import numpy as np
 import paddle
 
 from facecvt.parity_tests.parity_report.native import NativeNet, NumpyArray, OnValue, flat
+from facecvt.parity_tests.parity_report.one_by_one import OneByOne
 from facecvt.reference_models.materialise_paddle import net_with, save_net
 from facecvt.reference_models.spec import ArchitectureSpec
-from facecvt.reference_models.weights import State, from_canonical, to_canonical
+from facecvt.reference_models.weights import CanonicalState, from_canonical
 
 
 class Net(NativeNet):
@@ -56,9 +57,8 @@ class Net(NativeNet):
             hooks.append(self._places[path].register_forward_pre_hook(before))
         return hooks
 
-    def weights(self) -> State:
-        state = {name: tensor.numpy() for name, tensor in self._net.state_dict().items()}
-        return to_canonical(state, "paddle", self.arch)
+    def weights(self) -> Mapping[str, NumpyArray]:
+        return CanonicalState(OneByOne(self._net.state_dict(), paddle.Tensor.numpy), "paddle", self.arch)
 
     def export(self, folder: Path) -> Path:
         save_net(self._net, self.arch, folder)

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from facecvt.parity_tests.parity_report.native import NativeNet, NumpyArray, OnValue, flat
+from facecvt.parity_tests.parity_report.one_by_one import OneByOne
 from facecvt.reference_models.spec import ArchitectureSpec, families
-from facecvt.reference_models.weights import State, from_canonical, to_canonical
+from facecvt.reference_models.weights import CanonicalState, from_canonical
 
 
 class Net(NativeNet):
@@ -59,8 +60,8 @@ class Net(NativeNet):
             hooks.append(self._net.get_submodule(path).register_forward_pre_hook(before))
         return hooks
 
-    def weights(self) -> State:
-        return to_canonical({name: t.numpy() for name, t in self._net.state_dict().items()}, "torch", self.arch)
+    def weights(self) -> Mapping[str, NumpyArray]:
+        return CanonicalState(OneByOne(self._net.state_dict(), torch.Tensor.numpy), "torch", self.arch)
 
     def export(self, folder: Path) -> Path:
         path = folder / "weights.pth"

@@ -7,25 +7,24 @@ everything else comes from the file itself as ONNX Runtime runs it by default.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from facecvt.converters.conversion import convert_files
 from facecvt.converters.errors import NotComparableError, UsageError
 from facecvt.converters.formats.locate import Framework, located
 from facecvt.converters.formats.model_files import TorchFiles
-from facecvt.converters.graph import Graph, name_of
+from facecvt.converters.graph import Graph, forget, name_of
 from facecvt.converters.readers.from_onnx import read_onnx
 from facecvt.parity_tests.diff.their_runtime import onnx_values
 from facecvt.parity_tests.parity_report.native import NumpyArray, OnValue
+from facecvt.parity_tests.parity_report.one_by_one import OneByOne
 from facecvt.parity_tests.runtimes.runtime_ort import OrtRuntime
-from facecvt.reference_models.graph_skeleton import from_graph
+from facecvt.reference_models.graph_skeleton import WeightSource, from_graph
 from facecvt.reference_models.recognise import Recognition
 from facecvt.reference_models.recognise import compare as recognised_as
 from facecvt.reference_models.spec import ArchitectureSpec
 from facecvt.reference_models.state_source import read_state, state_graph
-from facecvt.reference_models.weights import State
-
-LARGE = 300 << 20  # bytes of a file
 
 
 def make(framework: Framework, source: Path, target: Path, arch: ArchitectureSpec) -> None:
@@ -77,8 +76,7 @@ class OnnxNet:
         values = {layer: name_of(node.outputs[0]) for layer, node in found.layers.items()}
         self.values = {layer: value for layer, value in values.items() if value in held}
         self.shown = frozenset(self.values)
-        # Opening takes thrice the weights: beyond LARGE that is what takes most here, else it is not.
-        self._runtime = OrtRuntime(path, thrifty=path.stat().st_size > LARGE)
+        self._runtime = OrtRuntime(path)
 
     def __enter__(self) -> OnnxNet:
         self._runtime.__enter__()
@@ -104,6 +102,6 @@ class OnnxNet:
                 on_value(layer, array)
         return [outputs[name] for name in self._runtime.output_names]
 
-    def weights(self) -> State:
-        """The weights in the file, by canonical name."""
-        return self._recognised.arrays()
+    def weights(self) -> Mapping[str, NumpyArray]:
+        """The weights in the file, by canonical name; each is read when it is asked for."""
+        return OneByOne(self._recognised.parameters, WeightSource.numpy, lambda weight: forget([weight.value]))

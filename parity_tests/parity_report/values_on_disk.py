@@ -20,6 +20,7 @@ import numpy as np
 from facecvt.converters.formats.mapped import MappedFile, MappedTensor
 from facecvt.parity_tests.metrics import same_bits
 from facecvt.parity_tests.parity_report.native import NumpyArray, OnValue
+from facecvt.parity_tests.parity_report.one_by_one import OneByOne
 
 ALIGNMENT = 64  # bytes
 
@@ -51,6 +52,10 @@ class WeightsOnDisk(Mapping[str, NumpyArray]):
 
     def __len__(self) -> int:
         return len(self._tensors)
+
+    def one_by_one(self) -> OneByOne[MappedTensor]:
+        """The same arrays, of which one at a time is in memory."""
+        return OneByOne(self._tensors, MappedTensor.numpy, MappedTensor.forget)
 
     def forget(self) -> None:
         """Give the memory of all arrays back to the system; views on them stay good."""

@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -41,16 +41,13 @@ class OrtRuntime(Runtime):
         path: the ``.onnx`` file; external data is found beside it.
         optimised: whether ONNX Runtime may change the graph before it runs it, as it does by default.
         threads: that one operator is computed on.
-        thrifty: whether memory is given back all the while a great file is opened, which takes as long again.
     """
 
     framework: ClassVar[str] = "onnxruntime"
 
-    def __init__(
-        self, path: str | Path, *, optimised: bool = True, threads: int = THREADS, thrifty: bool = True
-    ) -> None:
+    def __init__(self, path: str | Path, *, optimised: bool = True, threads: int = THREADS) -> None:
         super().__init__(str(path))
-        self.path, self._optimised, self._threads, self._thrifty = Path(path), optimised, threads, thrifty
+        self.path, self._optimised, self._threads = Path(path), optimised, threads
         self._folder = self.path.absolute().parent  # where external data of a model in memory lies
         self._session: Any = None
         self._tapped: Any = None
@@ -75,8 +72,7 @@ class OrtRuntime(Runtime):
             if skeleton is not None:
                 self._folder = self.path.resolve().parent
                 give_back_memory()
-                thrift = memory_given_back() if self._thrifty else nullcontext()
-                with suppress(Exception), thrift:  # what is wrong with a file is told of the file itself
+                with suppress(Exception), memory_given_back():  # what is wrong with a file is told of the file itself
                     return self._start(skeleton.model, optimised=self._optimised)
         return self._start(str(self.path), optimised=self._optimised)
 
