@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +90,25 @@ def save_net(net: Any, architecture: ArchitectureSpec, folder: Path) -> None:
     traced = paddle.jit.to_static(
         net, input_spec=[paddle.static.InputSpec(shape, contract.dtype, contract.name)], full_graph=True
     )
-    paddle.jit.save(traced, str(folder / "inference"))
+    with without_call_stacks():
+        paddle.jit.save(traced, str(folder / "inference"))
+
+
+@contextmanager
+def without_call_stacks() -> Iterator[None]:
+    """Paddle takes down for every operator where in Python it was made, and never frees it: 90,000 objects a deep net.
+
+    They are no part of the files. How far such a list goes, Python's own limit says.
+    """
+    limit = getattr(sys, "tracebacklimit", None)
+    sys.tracebacklimit = 0
+    try:
+        yield
+    finally:
+        if limit is None:
+            del sys.tracebacklimit
+        else:
+            sys.tracebacklimit = limit
 
 
 def options_of(text: str) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import traceback
 
 import numpy as np
 import pytest
@@ -100,6 +102,27 @@ assert np.abs(saved - built).max() < 1e-5 * np.abs(built).max(), np.abs(saved - 
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_saving_leaves_no_call_stacks_behind(tmp_path, paddle_module):
+    """Of 24 architectures that were saved one after the other every one's would be kept."""
+    from facecvt.reference_models.materialise_paddle import net_with, save_net
+
+    arch = spec("blazeface_mediapipe_front")
+    net = net_with(arch, seeded_state(arch, "paddle"))
+    save_net(net, arch, tmp_path)  # what is made once
+    assert not hasattr(sys, "tracebacklimit")
+    gc.collect()
+    before = sum(isinstance(each, traceback.FrameSummary) for each in gc.get_objects())
+    save_net(net, arch, tmp_path)
+    gc.collect()
+    assert sum(isinstance(each, traceback.FrameSummary) for each in gc.get_objects()) == before
+    sys.tracebacklimit = 7
+    try:
+        save_net(net, arch, tmp_path)
+        assert sys.tracebacklimit == 7
+    finally:
+        del sys.tracebacklimit
 
 
 def test_paddle_graph_is_recognised(paddle_file):
