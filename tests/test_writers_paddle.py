@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -252,12 +253,14 @@ def test_eps_that_the_public_class_cannot_hold_is_refused(there: Conversion, tmp
 
 PREDICT = """
 import json, sys, numpy as np
-prefix, feeds, flag = sys.argv[1:4]
+prefix, feeds, flag, onednn = sys.argv[1:5]
 import paddle
 from paddle import inference
 data = np.load(feeds)
 config = inference.Config(prefix + ".pdmodel", prefix + ".pdiparams")
 config.disable_glog_info()
+if onednn == "no":
+    config.disable_mkldnn()
 predictor = inference.create_predictor(config)
 handle = predictor.get_input_handle(predictor.get_input_names()[0])
 handle.reshape(data.shape)
@@ -277,9 +280,26 @@ print(json.dumps(found))
 # With PIR and without; jit.load takes legacy programs only without. blazeface-sim and blazeface have what fusions got
 # wrong once: biases between convolutions and sums, reshapes to computed shapes.
 PREDICTED = [("det2", "0"), ("blazeface-sim", "1")]
-PREDICTED_SLOWLY = [
-    (model.key, "1") for model in REAL_MODELS if model.framework != "paddle" and (model.key, "1") not in PREDICTED
-]
+TO_PADDLE = [model for model in REAL_MODELS if "paddle" in model.targets]
+PREDICTED_SLOWLY = [(model.key, "1") for model in TO_PADDLE if (model.key, "1") not in PREDICTED]
+# Here oneDNN in the predictor of Paddle 3.3.1 gives other numbers (FPN-SSH) or ends the process (MediaPipe), and so it
+# does with programs that Paddle itself saves of these nets: test_onednn_is_wrong_on_a_program_of_paddle_itself.
+WITHOUT_ONEDNN = {"fpn-ssh-pt", "mediapipe-front", "mediapipe-back"}
+
+
+def predicted(prefix: Path, data: Path, flag: str, onednn: bool) -> dict[str, Any]:
+    """What Paddle's predictor with its default optimisations gives, oneDNN's among them or not; what jit.load gives."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PREDICT, str(prefix), str(data), flag, "yes" if onednn else "no"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "FLAGS_enable_pir_api": flag, "GLOG_minloglevel": "2"},
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 @pytest.mark.parametrize(
@@ -296,17 +316,8 @@ def test_paddle_inference_and_jit_load_take_it(
     shape = [size if isinstance(size, int) else sizes[size] for size in contract.shape]
     data = np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
     np.save(tmp_path / "data.npy", data)
-    command = [sys.executable, "-W", "ignore", "-c", PREDICT, str(conversion.files[0].with_suffix(""))]
-    done = subprocess.run(
-        [*command, str(tmp_path / "data.npy"), flag],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "FLAGS_enable_pir_api": flag, "GLOG_minloglevel": "2"},
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    prefix = conversion.files[0].with_suffix("")
+    found = predicted(prefix, tmp_path / "data.npy", flag, key not in WITHOUT_ONEDNN)
     assert found["inputs"] == [contract.name]
     assert found["outputs"] == [value.name for value in conversion.graph.outputs]
     expected = run_in_paddle(conversion.target, [path.name for path in conversion.files[:2]], {contract.name: data})
@@ -316,13 +327,26 @@ def test_paddle_inference_and_jit_load_take_it(
             assert np.abs(np.float32(ours) - theirs).max() <= 1e-5 * np.abs(theirs).max()
 
 
+@pytest.mark.slow
+def test_onednn_is_wrong_on_a_program_of_paddle_itself(paddle_module: ModuleType, tmp_path: Path) -> None:
+    """Once this fails, Paddle is mended and WITHOUT_ONEDNN can go."""
+    path = write_reference("blazeface_fpn_ssh", "paddle", tmp_path)
+    assert path.suffix == ".pdmodel"
+    data = np.random.default_rng(1).uniform(-1, 1, (1, 3, 320, 320)).astype(np.float32)
+    np.save(tmp_path / "data.npy", data)
+    prefix = path.with_suffix("")
+    with_it, without = (predicted(prefix, tmp_path / "data.npy", "1", onednn)["predicted"] for onednn in (True, False))
+    with PaddleRuntime(path, prefix.with_suffix(".pdiparams")) as runtime:
+        outputs = list(runtime.run({runtime.input_names[0]: data}).outputs.values())
+    off = [[np.abs(np.float32(a) - b).max() / np.abs(b).max() for a, b in zip(found, outputs, strict=True)]
+           for found in (with_it, without)]  # fmt: skip
+    assert max(off[0]) > 0.02
+    assert max(off[1]) < 1e-5
+
+
 @pytest.mark.parametrize(
     "model",
-    [
-        pytest.param(model, id=model.key, marks=[pytest.mark.slow] * (model.key not in FAST))
-        for model in REAL_MODELS
-        if model.framework != "paddle"
-    ],
+    [pytest.param(model, id=model.key, marks=[pytest.mark.slow] * (model.key not in FAST)) for model in TO_PADDLE],
 )
 def test_a_real_model_agrees(model: RealModel, real_models: Path, paddle_module: ModuleType, tmp_path: Path) -> None:
     """Verified, and what was written is read again into a graph that verifies as well."""
