@@ -105,7 +105,7 @@ assert np.abs(saved - built).max() < 1e-5 * np.abs(built).max(), np.abs(saved - 
 
 
 def test_saving_leaves_no_call_stacks_behind(tmp_path, paddle_module):
-    """Of 24 architectures that were saved one after the other every one's would be kept."""
+    """Paddle would keep one of every operator, of every net that a process saves."""
     from facecvt.reference_models.materialise_paddle import net_with, save_net
 
     arch = spec("blazeface_mediapipe_front")

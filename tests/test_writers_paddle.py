@@ -282,8 +282,8 @@ print(json.dumps(found))
 PREDICTED = [("det2", "0"), ("blazeface-sim", "1")]
 TO_PADDLE = [model for model in REAL_MODELS if "paddle" in model.targets]
 PREDICTED_SLOWLY = [(model.key, "1") for model in TO_PADDLE if (model.key, "1") not in PREDICTED]
-# Here oneDNN in the predictor of Paddle 3.3.1 gives other numbers (FPN-SSH) or ends the process (MediaPipe), and so it
-# does with programs that Paddle itself saves of these nets: test_onednn_is_wrong_on_a_program_of_paddle_itself.
+# Here oneDNN in the predictor of Paddle 3.3.1 gives other numbers (FPN-SSH) or ends the process (MediaPipe front and
+# back), and so it did with what Paddle itself saved of FPN-SSH, which a test below holds, and of the front net.
 WITHOUT_ONEDNN = {"fpn-ssh-pt", "mediapipe-front", "mediapipe-back"}
 
 
