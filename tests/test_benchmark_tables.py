@@ -232,7 +232,7 @@ def test_what_a_check_costs_is_measured_of_the_process(benchmark, tmp_path, monk
     """64 MB that a process fills are in its peak, a failure is told, and the ratio is to what was said."""
     cost = benchmark("check_cost")
     monkeypatch.setattr(cost, "WORK", tmp_path)
-    code = "import time; block = b'x' * (64 << 20); time.sleep(0.3); del block"
+    code = "import time; block = b'x' * (64 << 20); time.sleep(2); del block"
     plain, filled = (cost.Check("c", [sys.executable, "-c", text], 32 << 20) for text in ("pass", code))
     for check in (plain, filled):
         check.run()

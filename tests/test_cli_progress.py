@@ -41,7 +41,7 @@ def run_on_a_terminal(code: str) -> tuple[str, str]:
         if not part:
             break
         shown += part
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=300)
     os.close(leader)
     assert process.returncode == 0, shown.decode()
     return out, shown.decode(errors="replace")

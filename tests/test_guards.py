@@ -199,6 +199,19 @@ def test_every_module_says_what_it_is(path: Path) -> None:
     assert len(docstring) > 20, f"{shown(path)}: begin with a docstring: what it is, from which source"
 
 
+def test_no_test_takes_the_time() -> None:
+    """Seconds are the machine's; what code costs is counted in tests and measured in benchmarks/."""
+    clocks = {"process_time", "perf_counter", "monotonic", "getrusage", "time"}
+    timed = {
+        f"{shown(path)}:{node.lineno}"
+        for folder in TEST_FOLDERS
+        for path in folder.rglob("*.py")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute) and node.attr in clocks and ast.unparse(node.value) in ("time", "resource")
+    }
+    assert timed == set()
+
+
 BLOCKED_IMPORTS = """
 import importlib, json, sys
 
@@ -224,7 +237,7 @@ def test_every_module_imports_where_no_framework_is_installed() -> None:
     modules = [module_name(path) for path in package_files() if not path.name.endswith(FRAMEWORK_SUFFIXES)]
     arguments = [json.dumps(sorted(FRAMEWORKS)), json.dumps([name for name in modules if name != plugin])]
     run = subprocess.run(
-        [sys.executable, "-c", BLOCKED_IMPORTS, *arguments], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", BLOCKED_IMPORTS, *arguments], capture_output=True, text=True, check=True, timeout=300
     )
     assert json.loads(run.stdout) == {}
     assert len(modules) > 20
@@ -238,7 +251,7 @@ def test_importing_facecvt_has_no_effects() -> None:
         "heavy = {'numpy', 'onnx', 'onnx_ir', 'rich', 'torch', 'paddle', 'mxnet', 'onnxruntime', 'sympy'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 

@@ -176,6 +176,7 @@ def page(browser: Any, result: ParityResult, tmp_path: Path) -> Any:
     path = tmp_path / "parity.html"
     write_page(result, path)
     context = browser.new_context(viewport={"width": 1300, "height": 900}, color_scheme="light", offline=True)
+    context.set_default_timeout(300_000)
     tab = context.new_page()
     troubles: list[str] = []
     tab.on("console", lambda message: troubles.append(message.text) if message.type in ("error", "warning") else None)

@@ -211,7 +211,7 @@ IN_A_PROCESS = ("names-disagree", "paddle-padded", "onnx-two-models", "pickle-pt
 def test_a_process_ends_with_the_same_and_json_is_one_document(scene: Scene, refusal: Refusal) -> None:
     before = scene.state()
     command = [sys.executable, "-m", "facecvt.cli", *scene.arguments(refusal.commands[0]), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=scene.here)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, cwd=scene.here)
     assert done.returncode == refusal.code, done.stderr
     assert_one_error(done.stderr, refusal.words)
     document = json.loads(done.stdout)

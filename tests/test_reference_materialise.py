@@ -116,7 +116,7 @@ def test_saving_leaves_no_call_stacks_behind(tmp_path, paddle_module):
     before = sum(isinstance(each, traceback.FrameSummary) for each in gc.get_objects())
     save_net(net, arch, tmp_path)
     gc.collect()
-    assert sum(isinstance(each, traceback.FrameSummary) for each in gc.get_objects()) == before
+    assert sum(isinstance(each, traceback.FrameSummary) for each in gc.get_objects()) <= before
     sys.tracebacklimit = 7
     try:
         save_net(net, arch, tmp_path)
