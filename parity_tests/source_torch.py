@@ -17,8 +17,7 @@ from facecvt.parity_tests.streamed import HandOut, streamed
 from facecvt.reference_models.frameworks import require
 from facecvt.reference_models.layers import INPUT
 from facecvt.reference_models.layers import Layer as ListedLayer
-from facecvt.reference_models.spec import ArchitectureSpec, families
-from facecvt.reference_models.weights import from_canonical
+from facecvt.reference_models.spec import ArchitectureSpec
 
 if TYPE_CHECKING:
     from facecvt.converters.readers.from_torch import TorchProgram
@@ -42,12 +41,11 @@ class StateOracle:
         require("torch", f"run {model.name}, the source of the conversion")
         import torch
 
+        from facecvt.parity_tests.mapped_net_torch import net_on
+
         net = with_eps(model.architecture, model.names_of)
-        self._net = families()[net.family].build(net, "torch")
-        state = from_canonical(model.arrays, "torch", model.architecture)
-        self._net.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in state.items()})
         self._dtype = np.dtype(dtype)
-        self._net.to(getattr(torch, self._dtype.name)).eval()
+        self._net = net_on(net, model.arrays, getattr(torch, self._dtype.name))
         if self._dtype == np.float32:
             for module in self._net.modules():
                 if isinstance(module, torch.nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)):

@@ -12,7 +12,7 @@ import mmap
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -59,9 +59,8 @@ class MappedFile:
 
     def forget(self, offset: int, nbytes: int) -> None:
         """Give the memory of some bytes back to the system, which has them from the file when they are read again."""
-        if nbytes and isinstance(self._map, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-            begin = offset - offset % mmap.PAGESIZE
-            self._map.madvise(mmap.MADV_DONTNEED, begin, offset + nbytes - begin)
+        if nbytes and isinstance(self._map, mmap.mmap):
+            _give_back(self._map, offset, nbytes)
 
     def copy_into(self, target: BinaryIO, offset: int, nbytes: int) -> None:
         """Append bytes of this file to ``target`` without mapping them (kernel copy where the system has one)."""
@@ -115,6 +114,24 @@ class MappedTensor:
     def forget(self) -> None:
         """:meth:`MappedFile.forget` of the tensor's bytes; arrays of it stay good."""
         self.file.forget(self.offset, self.nbytes)
+
+
+def forget_view(array: np.ndarray[Any, np.dtype[Any]]) -> None:
+    """:meth:`MappedFile.forget` of a dense array that is a view on a mapped file; of any other, nothing."""
+    behind: Any = array
+    while isinstance(behind, np.ndarray):
+        behind = behind.base
+    whole = behind.obj if isinstance(behind, memoryview) else None
+    dense = array.flags.c_contiguous or array.flags.f_contiguous
+    if array.nbytes and dense and isinstance(whole, mmap.mmap):
+        offset = array.ctypes.data - np.frombuffer(whole, np.uint8).ctypes.data
+        _give_back(whole, offset, array.nbytes)
+
+
+def _give_back(mapped: mmap.mmap, offset: int, nbytes: int) -> None:
+    if hasattr(mmap, "MADV_DONTNEED"):
+        begin = offset - offset % mmap.PAGESIZE
+        mapped.madvise(mmap.MADV_DONTNEED, begin, offset + nbytes - begin)
 
 
 Array = (

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from facecvt.parity_tests.mapped_net_torch import undrawn_net
 from facecvt.parity_tests.parity_report.native import NativeNet, NumpyArray, OnValue, flat
 from facecvt.parity_tests.parity_report.one_by_one import OneByOne
-from facecvt.reference_models.spec import ArchitectureSpec, families
+from facecvt.reference_models.spec import ArchitectureSpec
 from facecvt.reference_models.weights import CanonicalState, from_canonical
 
 
@@ -22,7 +23,7 @@ class Net(NativeNet):
 
     def __init__(self, arch: ArchitectureSpec, arrays: Mapping[str, NumpyArray]) -> None:
         super().__init__(arch, arrays)
-        self._net = families()[arch.family].build(arch, "torch")
+        self._net = undrawn_net(arch)
         state = {
             name: torch.from_numpy(np.array(array)) for name, array in from_canonical(arrays, "torch", arch).items()
         }
