@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -127,6 +130,29 @@ def test_nothing_compared_says_so() -> None:
 def test_integers_and_booleans_are_measured_as_numbers() -> None:
     assert compare(np.array([1, 2, 2**40]), np.array([1, 2, 2**40])).rel_rmse == 0.0
     assert compare(np.array([True, False]), np.array([True, True])).max_abs == 1.0
+
+
+FIGURES = """
+import numpy as np
+from facecvt.parity_tests.metrics import compare
+
+rng = np.random.default_rng(7)
+for size in (8191, 8192, 70_001, 1_000_003):
+    expected = rng.standard_normal(size)
+    found = compare(expected, (expected + 1e-7 * rng.standard_normal(size)).astype(np.float32))
+    print(found.rel_rmse.hex(), found.one_minus_cos.hex(), found.scale.hex())
+"""
+
+
+def test_figures_do_not_depend_on_how_many_threads_there_are() -> None:
+    told = set()
+    for threads in ("1", "2", "4"):
+        environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+        told.add(
+            subprocess.run([sys.executable, "-c", FIGURES], env=environment, capture_output=True, check=True).stdout
+        )
+    assert len(told) == 1
+    assert len(told.pop().split()) == 12
 
 
 def test_bits_lost_is_the_logarithm_over_the_floor() -> None:
