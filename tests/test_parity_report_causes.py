@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +202,13 @@ def test_a_cause_in_the_reports(
     shown = re.search(r"B b.onnx: rel-RMSE ([^,]+),", ran.stdout)
     assert shown is not None
     assert float(shown.group(1)) == pytest.approx(first.own_rel_rmse, rel=0.01)
+    kept = tmp_path / "reports" / REPRO / SMALL
+    write_report(result, tmp_path / "reports")
+    assert kept.is_dir()
+    (kept.parent / "notes").mkdir()
+    mended = replace(result, architectures=(replace(found, first_divergence=None),))
+    write_report(mended, tmp_path / "reports")
+    assert [path.name for path in kept.parent.iterdir()] == ["notes"]  # it is no longer of this report
 
 
 def test_nothing_is_looked_into_while_all_agree(

@@ -25,6 +25,7 @@ from facecvt.parity_tests.diff.difference import Divergence
 from facecvt.parity_tests.diff.explain import Fed
 
 COMMAND = "python run.py"
+FINDING = "finding.json"
 SCRIPT = '''\
 """Run the layer as A and as B have it: rel-RMSE = rms(found - expected) / rms(expected), expected being A in float64.
 
@@ -110,7 +111,7 @@ def write_repro(folder: str | Path, found: Divergence, layer: Fed) -> None:
         write_arrays(target / "inputs_b.npz", layer.exact_b)
         np.save(target / "expected.npy", np.ascontiguousarray(layer.expected))
         (target / "run.py").write_text(SCRIPT, encoding="utf-8")
-        (target / "finding.json").write_text(json.dumps(finding(found), indent=2) + "\n", encoding="utf-8")
+        (target / FINDING).write_text(json.dumps(finding(found), indent=2) + "\n", encoding="utf-8")
         (target / "README.txt").write_text(readme(found, layer), encoding="utf-8")
 
 
