@@ -16,7 +16,9 @@ infinite errors and a ``problem`` that says why.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -69,21 +71,36 @@ def compare(expected: NumpyArray, actual: NumpyArray) -> Metrics:
     """
     if expected.shape != actual.shape:
         return _incomparable(f"shape {list(actual.shape)} where {list(expected.shape)} is expected", None, 0)
-    if expected.size == 0:
+    return compare_each([expected, actual])[0, 1]
+
+
+def compare_each(arrays: Sequence[NumpyArray]) -> dict[tuple[int, int], Metrics]:
+    """Measure every array against every one in front of it, in one pass over all.
+
+    Args:
+        arrays: of one shape.
+
+    Returns:
+        (place of the expected array, place of the actual one) -> what :func:`compare` gives for the two.
+    """
+    flat = [array.reshape(-1) for array in arrays]
+    shape = arrays[0].shape
+    return {(one, other): _metrics(flat[one], flat[other], shape, sums) for (one, other), sums in _sums(flat).items()}
+
+
+def _metrics(e: NumpyArray, a: NumpyArray, shape: tuple[int, ...], sums: _Sums) -> Metrics:
+    if e.size == 0:
         return Metrics(0.0, 0.0, 0.0, None, 0)
-    e, a = expected.reshape(-1), actual.reshape(-1)
-    sums = _sums(e, a)
+    scale = 1.0
     if not math.isfinite(sums.d_square + sums.e_square):
-        problem = _describe_not_finite(e, a, expected.shape)
+        problem = _describe_not_finite(e, a, shape)
         if problem is not None:
             return problem
         # Finite values whose squares overflow: measure them at another scale.
         e, a = e.astype(np.float64), a.astype(np.float64)
         scale = max(float(np.abs(e).max()), float(np.abs(a).max()))
-        sums = _sums(e / scale, a / scale)
-    else:
-        scale = 1.0
-    index = tuple(int(i) for i in np.unravel_index(sums.position, expected.shape))
+        sums = _sums([e / scale, a / scale])[0, 1]
+    index = tuple(int(i) for i in np.unravel_index(sums.position, shape))
     return Metrics(
         rel_rmse=_ratio(sums.d_square, sums.e_square),
         max_abs=sums.max_abs * scale,
@@ -106,23 +123,25 @@ class _Sums:
     position: int = 0  # of max_abs
 
 
-def _sums(e: NumpyArray, a: NumpyArray) -> _Sums:
-    """Sums in float64, block by block so that a block stays in the cache."""
-    sums = _Sums()
+def _sums(flat: Sequence[NumpyArray]) -> dict[tuple[int, int], _Sums]:
+    """Sums of every two arrays in float64, block by block so that a block stays in the cache."""
+    found = {pair: _Sums() for pair in combinations(range(len(flat)), 2)}
     with np.errstate(all="ignore"):
-        for begin in range(0, e.size, BLOCK):
-            part = e[begin : begin + BLOCK].astype(np.float64, copy=False)
-            d = a[begin : begin + BLOCK].astype(np.float64)
-            sums.a_square += _dot(d, d)
-            d -= part
-            sums.d_square += _dot(d, d)
-            sums.e_square += _dot(part, part)
-            sums.d_times_e += _dot(d, part)
-            np.abs(d, out=d)
-            position = int(d.argmax())
-            if d[position] > sums.max_abs:
-                sums.max_abs, sums.position = float(d[position]), begin + position
-    return sums
+        for begin in range(0, flat[0].size, BLOCK):
+            parts = [array[begin : begin + BLOCK].astype(np.float64, copy=False) for array in flat]
+            squares = [_dot(part, part) for part in parts]
+            d = np.empty_like(parts[0])
+            for (one, other), sums in found.items():
+                np.subtract(parts[other], parts[one], out=d)
+                sums.e_square += squares[one]
+                sums.a_square += squares[other]
+                sums.d_square += _dot(d, d)
+                sums.d_times_e += _dot(d, parts[one])
+                np.abs(d, out=d)
+                position = int(d.argmax())
+                if d[position] > sums.max_abs:
+                    sums.max_abs, sums.position = float(d[position]), begin + position
+    return found
 
 
 def _dot(one: NumpyArray, other: NumpyArray) -> float:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from facecvt.parity_tests.metrics import bits_lost, compare
+from facecvt.parity_tests.metrics import bits_lost, compare, compare_each
 from facecvt.parity_tests.tolerance import (
     MOST_RESCALED,
     UNIT_ROUNDING,
@@ -130,6 +130,23 @@ def test_nothing_compared_says_so() -> None:
 def test_integers_and_booleans_are_measured_as_numbers() -> None:
     assert compare(np.array([1, 2, 2**40]), np.array([1, 2, 2**40])).rel_rmse == 0.0
     assert compare(np.array([True, False]), np.array([True, True])).max_abs == 1.0
+
+
+def test_several_are_measured_in_one_pass_as_two_are() -> None:
+    rng = np.random.default_rng(11)
+    exact = rng.standard_normal((3, 70_001))
+    near = (exact + 1e-7 * rng.standard_normal(exact.shape)).astype(np.float32)
+    far = near.copy()
+    far[2, 69_999] += 4
+    broken = near.copy()
+    broken[1, 5] = np.nan
+    arrays = [exact, near, 1e300 * exact, far, broken, np.zeros_like(near)]
+    found = compare_each(arrays)
+    assert list(found) == [(one, other) for one in range(6) for other in range(one + 1, 6)]
+    for (one, other), metrics in found.items():
+        assert repr(metrics) == repr(compare(arrays[one], arrays[other]))  # NaN of a worst element is not equal to NaN
+    assert found[1, 3].worst is not None
+    assert found[1, 3].worst.index == (2, 69_999)
 
 
 FIGURES = """

@@ -14,7 +14,7 @@ import numpy as np
 
 from facecvt.parity_tests.diff.own_error import arranged
 from facecvt.parity_tests.evidence import Sample, ValueEvidence
-from facecvt.parity_tests.metrics import compare
+from facecvt.parity_tests.metrics import Metrics, compare, compare_each
 from facecvt.parity_tests.parity_report.exact import ExactNet
 from facecvt.parity_tests.parity_report.native import NumpyArray
 from facecvt.parity_tests.parity_report.own_layers import OwnLayers
@@ -73,17 +73,10 @@ class Measured:
             output: whether shapes must be equal; inside, axes of size 1 and the place of the channels may differ.
         """
         info = feed.info
-        known: dict[tuple[str, str], Sample] = {}
         same = first_of_same({side: values[side] for side in self.sides if side in values})
+        known = {pair: Sample(info.kind, info.batch, found) for pair, found in _distances(same, values, output).items()}
         for a, b in combinations(same, 2):
-            pair = same[a], same[b]
-            if pair not in known:
-                expected, actual = values[a], values[b]
-                if not output and actual.shape != expected.shape:
-                    fitting = arranged(actual, expected.shape)
-                    actual = actual if fitting is None else fitting
-                known[pair] = Sample(info.kind, info.batch, compare(expected, actual))
-            self.pairs.setdefault((a, b, layer), []).append(Measurement(info.name, known[pair]))
+            self.pairs.setdefault((a, b, layer), []).append(Measurement(info.name, known[same[a], same[b]]))
         first = next(iter(values.values()), None)
         if first is not None and layer not in self.shapes:
             has_batch = first.ndim > 0 and first.shape[0] == info.batch
@@ -92,6 +85,31 @@ class Measured:
     def add_clean(self, feed: Feed, layer: str, exact: NumpyArray, single: NumpyArray) -> None:
         """What float32 costs at a layer."""
         self.clean.setdefault(layer, []).append(Sample(feed.info.kind, feed.info.batch, compare(exact, single)))
+
+
+def _distances(
+    same: Mapping[str, str], values: Mapping[str, NumpyArray], output: bool
+) -> dict[tuple[str, str], Metrics]:
+    """Every two of the sides that others are the same as, and these with themselves -> how far they are apart.
+
+    Args:
+        same: of :func:`first_of_same`.
+        values: side -> value.
+        output: whether shapes must be equal.
+    """
+    found: dict[tuple[str, str], Metrics] = {}
+    sides = list(dict.fromkeys(same.values()))
+    for shape in dict.fromkeys(values[side].shape for side in sides):
+        fitting = [side for side in sides if values[side].shape == shape]
+        each = compare_each([values[side] for side in fitting])
+        found |= {(fitting[one], fitting[other]): metrics for (one, other), metrics in each.items()}
+    for a, b in combinations(same, 2):
+        pair = same[a], same[b]
+        if pair not in found:
+            expected, actual = (values[side] for side in pair)
+            arrangement = None if output else arranged(actual, expected.shape)
+            found[pair] = compare(expected, actual if arrangement is None else arrangement)
+    return found
 
 
 def first_of_same(values: Mapping[str, NumpyArray]) -> dict[str, str]:
