@@ -39,7 +39,7 @@ def net_on(arch: ArchitectureSpec, arrays: Mapping[str, NumpyArray], dtype: torc
     """
     net = undrawn_net(arch)
     state = from_canonical(arrays, "torch", arch)
-    net.load_state_dict({name: _shared(array) for name, array in state.items()}, assign=True)
+    net.load_state_dict({name: shared(array) for name, array in state.items()}, assign=True)
     owned: dict[str, list[NumpyArray]] = {}
     for name, array in state.items():
         owned.setdefault(name.rpartition(".")[0], []).append(array)
@@ -61,9 +61,10 @@ class _NothingDrawn(TorchFunctionMode):  # type: ignore[misc]
         return func(*args, **kwargs)
 
 
-def _shared(array: NumpyArray) -> torch.Tensor:
+def shared(array: NumpyArray) -> torch.Tensor:
+    """A tensor of the same numbers in the same memory; nobody may write to it."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of arrays that are read-only, which nobody writes to here
+        warnings.simplefilter("ignore", UserWarning)  # of arrays that are read-only
         return torch.from_numpy(np.require(array, requirements="A"))
 
 

@@ -159,6 +159,7 @@ class ArchitectureRun:
     def _native(self, framework: str, export: bool, gathered: _Gathered) -> Path | None:
         """Run a net, and save it where its ONNX model is wanted; nothing holds the net once this has returned."""
         with self.open_net(framework, self.arch, self.arrays) as net:
+            self.arrays.forget()  # the net has its own
             self._run(framework, net, gathered)
             if not export:
                 return None
@@ -227,6 +228,7 @@ class ArchitectureRun:
         exact: ExactNet | None = None
         if self.basis is not None:
             exact = open_exact(self.basis, self.arch, self.arrays, _made(self.folder / ORACLE))
+            self.arrays.forget()  # read to be written in the framework's format
             gathered.shown[ORACLE] = frozenset(exact.layer_of.values())
         for feed in self.feeds:
             x = None if exact is None else feed.of(self._contract(exact.framework))

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 
-from facecvt.parity_tests.mapped_net_torch import undrawn_net
+from facecvt.parity_tests.mapped_net_torch import shared, undrawn_net
 from facecvt.parity_tests.parity_report.native import NativeNet, NumpyArray, OnValue, flat
 from facecvt.parity_tests.parity_report.one_by_one import OneByOne
 from facecvt.reference_models.spec import ArchitectureSpec
@@ -24,9 +23,7 @@ class Net(NativeNet):
     def __init__(self, arch: ArchitectureSpec, arrays: Mapping[str, NumpyArray]) -> None:
         super().__init__(arch, arrays)
         self._net = undrawn_net(arch)
-        state = {
-            name: torch.from_numpy(np.array(array)) for name, array in from_canonical(arrays, "torch", arch).items()
-        }
+        state = {name: shared(array) for name, array in from_canonical(arrays, "torch", arch).items()}
         self._net.load_state_dict(state, strict=True)
         self._net.eval()
         names = arch.names("torch")
