@@ -18,12 +18,13 @@ import pytest
 import facecvt
 from facecvt.cli import main
 from facecvt.converters.errors import UsageError
-from facecvt.parity_tests.parity_report import suite
+from facecvt.parity_tests.parity_report import architecture, suite
 from facecvt.parity_tests.parity_report.architecture import ArchitectureRun
 from facecvt.parity_tests.parity_report.native import open_native
 from facecvt.parity_tests.parity_report.result import ArchitectureResult, ParityResult, Settings
 from facecvt.parity_tests.parity_report.result_json import read_json
 from facecvt.parity_tests.parity_report.suite import merged, parity, selected, shard_of, sides_of
+from facecvt.parity_tests.parity_report.values_on_disk import WeightsOnDisk
 from facecvt.parity_tests.parity_report.written import write_report
 from facecvt.reference_models import names, spec
 
@@ -47,6 +48,36 @@ def folder(
     folder = tmp_path_factory.mktemp("parity")
     assert main(["parity", SMALL, "--quick", "-q", "-o", str(folder)]) == 0
     return folder
+
+
+def test_the_weights_file_is_not_in_memory_beside_a_net(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, torch_module: Any, mxnet_module: Any
+) -> None:
+    """What was read to make a net, or the oracle's files, is forgotten before anything is run."""
+    told: list[str] = []
+
+    def telling(what: str, function: Any) -> Any:
+        def called(*rest: Any, **more: Any) -> Any:
+            found = function(*rest, **more)
+            told.append(what)
+            return found
+
+        return called
+
+    @contextmanager
+    def watched(framework: str, *rest: Any) -> Iterator[Any]:
+        with open_native(framework, *rest) as net:
+            told.append(f"{framework} is made")
+            monkeypatch.setattr(net, "run", telling(f"{framework} has run", net.run))
+            yield net
+
+    monkeypatch.setattr(WeightsOnDisk, "forget", telling("forgotten", WeightsOnDisk.forget))
+    for name in ("open_exact", "compare_layers"):
+        monkeypatch.setattr(architecture, name, telling(name, getattr(architecture, name)))
+    assert run(("torch", "mxnet"), tmp_path, watched).verdict == "agree"
+    assert {"torch has run", "mxnet has run", "compare_layers"} <= set(told)
+    for made in ("torch is made", "mxnet is made", "open_exact"):
+        assert told[told.index(made) + 1] == "forgotten"
 
 
 def test_a_small_net_agrees_everywhere(folder: Path) -> None:
