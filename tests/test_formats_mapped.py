@@ -31,7 +31,7 @@ def test_what_a_view_has_in_memory_is_given_back(view: str, tensor: MappedTensor
     total = float(array.sum(dtype=np.float64))
     before = resident_mb()
     forget_view(array)
-    assert before - resident_mb() == pytest.approx(share * whole.nbytes / 1e6, abs=2)
+    assert before - resident_mb() == pytest.approx(share * whole.nbytes / 2**20, abs=1)
     assert float(array.sum(dtype=np.float64)) == total
 
 
