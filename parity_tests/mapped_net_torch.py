@@ -75,6 +75,8 @@ def _borrow_while_called(module: torch.nn.Module, arrays: Sequence[NumpyArray], 
         for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
         if tensor.is_floating_point() and tensor.dtype != dtype
     }
+    if not (own or arrays):
+        return
 
     def convert(module: torch.nn.Module, arguments: Any) -> None:
         for name, tensor in own.items():
@@ -88,7 +90,5 @@ def _borrow_while_called(module: torch.nn.Module, arrays: Sequence[NumpyArray], 
         for array in arrays:
             forget_view(array)
 
-    if not (own or arrays):
-        return
     module.register_forward_pre_hook(convert)
     module.register_forward_hook(give_back, always_call=True)

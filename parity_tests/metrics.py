@@ -126,6 +126,8 @@ class _Sums:
 def _sums(flat: Sequence[NumpyArray]) -> dict[tuple[int, int], _Sums]:
     """Sums of every two arrays in float64, block by block so that a block stays in the cache."""
     found = {pair: _Sums() for pair in combinations(range(len(flat)), 2)}
+    if not found:
+        return found
     with np.errstate(all="ignore"):
         for begin in range(0, flat[0].size, BLOCK):
             parts = [array[begin : begin + BLOCK].astype(np.float64, copy=False) for array in flat]
